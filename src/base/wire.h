@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wire: messages between our own processes over SOCK_SEQPACKET, with file descriptors.
+ *
+ * One packet is a fixed header followed by at most WIRE_PAYLOAD_MAX bytes.  Bodies that may be
+ * larger (a command line, a rule set) travel as sealed memfds.  A packet that is short, over-long,
+ * truncated (MSG_TRUNC, MSG_CTRUNC) or carries more descriptors than WIRE_FDS_MAX is -EBADMSG, and
+ * its descriptors are closed.  Received descriptors are O_CLOEXEC.
+ */
+#ifndef WARD_BASE_WIRE_H
+#define WARD_BASE_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+enum { WIRE_PAYLOAD_MAX = 32768, WIRE_FDS_MAX = 8 };
+
+struct wire_header {
+	uint16_t type;
+	uint16_t flags;
+	uint32_t arg; /* meaning depends on the type */
+};
+
+struct wire_msg {
+	struct wire_header h;
+	size_t len;
+	char data[WIRE_PAYLOAD_MAX + 1]; /* NUL added behind len */
+	int fds[WIRE_FDS_MAX];
+	size_t nfds;
+};
+
+/* socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC). */
+int wire_pair(int ret[2], struct err *e);
+/* 0, -EAGAIN (non-blocking socket is full), -EPIPE, or another -errno. Never raises SIGPIPE. */
+int wire_send(int fd, uint16_t type, uint32_t arg, const void *payload, size_t n, const int *fds,
+	      size_t nfds);
+/* 1: a message. 0: end of file. -EAGAIN, -EBADMSG or another -errno. Fill *m completely. */
+int wire_recv(int fd, struct wire_msg *m);
+/* Take descriptor i out of the message (the caller owns it), or -1. */
+int wire_take_fd(struct wire_msg *m, size_t i);
+/* Close what was not taken. */
+void wire_msg_clear(struct wire_msg *m);
+
+/* supervisor -> proxy and back; the proxy's end is fd 3. */
+enum proxy_wire {
+	PROXY_WIRE_LISTEN =
+		1,	  /* fds[0]: listening TCP socket inside the box; arg: enum proxy_entry */
+	PROXY_WIRE_RULES, /* fds[0]: sealed memfd with a rule set (policy_rules_read); replaces all
+			   */
+	PROXY_WIRE_LOG, /* fds[0]: append-only file for connection records; [1]: /etc/hosts-like no
+			 */
+	PROXY_WIRE_GO,	/* everything given: confine yourself and serve */
+	PROXY_WIRE_READY,  /* proxy -> supervisor: confined and serving */
+	PROXY_WIRE_FAILED, /* proxy -> supervisor: payload is a struct err */
+	PROXY_WIRE_DENIED, /* proxy -> supervisor: payload is one line of text for the user's
+			      terminal */
+};
+enum proxy_entry { PROXY_ENTRY_EXPLICIT = 0 /* CONNECT and absolute-form HTTP */ };
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spec: what the user asked for, as a value.  No side effects except reading kit files.
+ *
+ * A `struct spec` is made once, when a sandbox is created, from the command line, the kit and the
+ * configuration; it is stored as spec.json and never changes (settings are fixed at creation).
+ * A `struct kit` describes an agent: agents/<name>/spec.yaml, embedded or the user's.
+ */
+#ifndef WARD_SPEC_SPEC_H
+#define WARD_SPEC_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "policy/policy.h"
+
+enum { SPEC_VERSION = 1 };
+
+enum spec_template_kind {
+	SPEC_TEMPLATE_HOST,
+	SPEC_TEMPLATE_DIR,
+	SPEC_TEMPLATE_IMAGE,
+	SPEC_TEMPLATE_KIND_MAX
+};
+enum spec_credentials {
+	SPEC_CREDENTIALS_SANDBOX,
+	SPEC_CREDENTIALS_HOST,
+	SPEC_CREDENTIALS_NONE,
+	SPEC_CREDENTIALS_MAX
+};
+
+struct spec_template {
+	enum spec_template_kind kind;
+	char *ref;    /* as written: "host", "dir:/srv/rootfs", "python:3-slim" */
+	char *path;   /* dir: canonical directory; else NULL */
+	char *digest; /* image: manifest digest; else NULL */
+};
+
+struct spec_workspace {
+	char *path; /* canonical, absolute; the same inside */
+	uint64_t dev;
+	uint64_t ino;
+	bool readonly;
+};
+
+struct spec_volume {
+	char *source; /* canonical, absolute host path */
+	char *target; /* absolute, normalised path inside */
+	bool readonly;
+	bool is_dir;
+	uint64_t dev; /* of source, at creation */
+	uint64_t ino;
+};
+
+struct spec_limits { /* 0: the default */
+	uint64_t cpu_milli;
+	uint64_t memory;
+	uint64_t pids;
+	uint64_t disk;
+};
+
+struct spec {
+	char *id; /* 32 hex digits */
+	char *name;
+	char *agent;
+	int64_t created_at; /* seconds since the epoch */
+	struct spec_template tmpl;
+	struct spec_workspace *workspaces; /* [0] is the agent's directory */
+	size_t nworkspaces;
+	struct spec_volume *volumes;
+	size_t nvolumes;
+	struct strv hide; /* workspace paths, absolute, that the box sees empty */
+	struct strv env;  /* "K=V" given with -e / --env-file */
+	enum spec_credentials credentials;
+	enum policy_preset network;
+	struct strv allow_hosts;
+	struct strv deny_hosts;
+	struct spec_limits limits;
+	struct strv labels; /* "K=V" */
+};
+
+void spec_free(struct spec *s); /* takes NULL; frees the struct too */
+struct spec *spec_new(void);
+struct json *spec_to_json(const struct spec *s); /* caller unrefs */
+/* Strict on types and values, tolerant of unknown members; -EINVAL with e naming the member. */
+int spec_from_json(const struct json *j, struct spec **ret, struct err *e);
+const char *spec_credentials_name(enum spec_credentials c);
+int spec_credentials_parse(const char *s, enum spec_credentials *ret);
+
+/*
+ * Parse "host", "dir:PATH" or an image reference. dir: PATH is made canonical and must be a
+ * directory that holds a root file system (usr or bin, and etc); anything else is refused with a
+ * hint.
+ */
+int spec_template_parse(const char *text, struct spec_template *ret, struct err *e);
+
+struct spec_paths {	  /* what workspaces and volumes are checked against */
+	const char *home; /* the user's home, canonical */
+	const char *data; /* Ward's data directory, canonical */
+	const char *runtime;
+	const char *config;
+};
+/*
+ * A workspace argument "DIR[:ro]" (cwd-relative allowed): canonical path, device, inode. Refuses
+ * "/", $HOME itself, Ward's own directories and their ancestors, system directories (/etc /usr
+ * /proc /sys /dev /run /boot ...), a path that is missing, no directory or unreadable; each with
+ * its reason and cure.
+ */
+int spec_workspace_parse(const char *text, const struct spec_paths *p, struct spec_workspace *ret,
+			 struct err *e);
+/* A volume "HOST:SANDBOX[:ro|:rw]"; source must exist; same refusals plus credential directories
+ * (~/.ssh, ~/.gnupg,
+ * ~/.aws, ~/.config/gcloud, ...) and engine sockets. */
+int spec_volume_parse(const char *text, const struct spec_paths *p, struct spec_volume *ret,
+		      struct err *e);
+void spec_template_clear(struct spec_template *t);
+void spec_workspace_clear(struct spec_workspace *w);
+void spec_volume_clear(struct spec_volume *v);
+
+/* Kits */
+
+struct kit_file {
+	char *path;    /* absolute inside, or ~/... for the agent's home */
+	char *content; /* with ${WORKDIR} and friends not yet replaced */
+	unsigned mode;
+	bool only_if_missing;
+};
+struct kit_command {
+	struct strv argv; /* install: {"sh","-c",...} */
+	char *user;	  /* "0", "1000" */
+	bool background;
+};
+struct kit_volume {
+	char *path;
+	char *type; /* "" or "tmpfs" */
+	uint64_t size;
+	unsigned mode;
+};
+struct kit_credential {
+	char *service;
+	char *description;
+	bool required;
+	char *env_name; /* apiKey.name */
+	bool proxy_managed;
+	char *credential_file; /* oauth.credentialFile.path */
+	struct json *raw;      /* the whole item, for later use */
+};
+struct kit {
+	char *origin; /* "built-in" or the file it was read from */
+	char *kind;   /* "sandbox" or "mixin" */
+	char *name;
+	char *version;
+	char *display_name;
+	char *description;
+	char *image;
+	struct strv entrypoint;
+	struct strv command_default;	 /* without a terminal */
+	struct strv command_interactive; /* with a terminal */
+	char *instructions_file;
+	char *instructions;
+	struct kit_credential *credentials;
+	size_t ncredentials;
+	struct strv net_allow;
+	struct strv net_deny;
+	struct strv env; /* "K=V" */
+	struct kit_command *install;
+	size_t ninstall;
+	struct kit_command *startup;
+	size_t nstartup;
+	struct kit_file *files;
+	size_t nfiles;
+	struct kit_volume *volumes;
+	size_t nvolumes;
+	/* below the key `ward:` */
+	char *binary;		      /* program to look for on the host and in the template */
+	struct strv credential_files; /* below ~ */
+	char *install_hint;	      /* a command that installs the agent on the host */
+};
+
+void kit_free(struct kit *k); /* takes NULL */
+/* Parse YAML text; origin is used in messages ("FILE:LINE: unknown field 'x', did you mean 'y'?").
+ */
+int kit_parse(const char *text, size_t n, const char *origin, struct kit **ret, struct err *e);
+/*
+ * By name: first <config_dir>/kits/NAME/spec.yaml, then the embedded ones. An unknown name is
+ * ERR_NOT_FOUND with the nearest name as hint.
+ */
+int kit_load(const char *name, const char *config_dir, struct kit **ret, struct err *e);
+/* All names, built-in and the user's, sorted, each once. */
+int kit_names(const char *config_dir, struct strv *ret, struct err *e);
+
+struct kit_vars { /* what ${...} in seeds means */
+	const char *workdir;
+	const char *home;
+	const struct strv *env; /* the sandbox's environment: ${ENV:NAME} value, ${ENV_TAIL20:NAME}
+				   its last 20 bytes; empty when unset */
+};
+/* Replace ${WORKDIR}, ${HOME}, ${ENV:..}, ${ENV_TAIL20:..}; values are escaped as JSON string
+ * content when the path ends in .json or .toml. Other ${...} stay. */
+char *kit_file_render(const struct kit_file *f, const struct kit_vars *v);
+/* Path inside: ~ replaced by home. */
+char *kit_file_path(const struct kit_file *f, const struct kit_vars *v);
+
+/*
+ * config.yaml of the user: template, network, credentials, ... defaults; NULL members when unset.
+ * A missing file is an empty configuration; an unknown key or a bad value names file and line.
+ */
+struct spec_config {
+	char *template;
+	char *network;
+	char *credentials;
+	uint64_t grace_seconds; /* how long an empty box lives; default 600 */
+	struct strv env;
+};
+int spec_config_read(const char *config_dir, struct spec_config **ret, struct err *e);
+void spec_config_free(struct spec_config *c);
+
+#endif

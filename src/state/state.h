@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state: the directories of sandboxes, their locks and their lookup.
+ *
+ * $XDG_DATA_HOME/ward (0700) holds sandboxes/<id>/{spec.json,state.json,lock,upper,work,home,log/}
+ * and names/<name> and keys/<key>, symlinks to an id that are hints only: they are verified against
+ * spec.json and rebuilt when they lie.  $XDG_RUNTIME_DIR/ward/<id>/ (else <data>/run/<id>/) holds
+ * the control socket.
+ *
+ * Invariants: a sandbox exists exactly when sandboxes/<id>/spec.json does (it is renamed in last);
+ * it is running exactly when somebody holds the flock on its lock file; one unreadable record never
+ * hides the others; nothing here follows a symlink that was planted in these directories.
+ *
+ * state knows sandboxes as JSON documents; spec.json's meaning belongs to spec/.
+ */
+#ifndef WARD_STATE_STATE_H
+#define WARD_STATE_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+
+struct state_paths {
+	char *data;    /* absolute, canonical, exists, 0700, ours */
+	char *runtime; /* the same */
+	char *config;  /* absolute; may not exist */
+	char *home;    /* the user's home, canonical */
+};
+/*
+ * From XDG_*, HOME and the password database; creates data and runtime. A directory that is a
+ * symlink planted by others, foreign-owned or writable by others is refused, with the cure.
+ */
+int state_paths_init(struct state_paths *ret, struct err *e);
+void state_paths_clear(struct state_paths *p);
+
+struct sandbox { /* one sandbox directory */
+	char *id;
+	char *dir;     /* <data>/sandboxes/<id> */
+	char *run_dir; /* <runtime>/<id> */
+	int dirfd;
+	struct json *spec; /* spec.json; NULL when it could not be read (see problem) */
+	char *problem;	   /* why, escaped text; NULL when fine */
+};
+void sandbox_free(struct sandbox *s); /* takes NULL */
+
+/*
+ * Make a sandbox: directories, then spec.json by rename. spec must hold string members id, name,
+ * agent and the object array workspaces[0]{path,dev,ino}. The name must be free: -EEXIST
+ * (ERR_CONFLICT) with e. Serialised against other creators by a lock on the data directory.
+ */
+int state_create(const struct state_paths *p, struct json *spec, struct sandbox **ret,
+		 struct err *e);
+/* By exact name, id, or unambiguous id prefix of at least 4 digits. ERR_NOT_FOUND: "no sandbox
+ * named 'x'", hint "ward ls". */
+int state_find(const struct state_paths *p, const char *name_or_id, struct sandbox **ret,
+	       struct err *e);
+/* The unnamed-by-user sandbox of a workspace and agent: path, device and inode equal. -ENOENT
+ * without message when there is none. */
+int state_find_key(const struct state_paths *p, const char *agent, const char *workspace,
+		   uint64_t dev, uint64_t ino, struct sandbox **ret, struct err *e);
+/* Every sandbox, bad records included, oldest first. */
+int state_list(const struct state_paths *p, struct sandbox ***ret, size_t *ret_n, struct err *e);
+void state_list_free(struct sandbox **list, size_t n);
+
+/*
+ * The life lock. state_lock: 0 and *ret_fd when nobody runs it (pass the fd to the supervisor: the
+ * lock lives as long as any copy of it); -EWOULDBLOCK when it is held.
+ */
+int state_lock(const struct sandbox *s, int *ret_fd, struct err *e);
+bool state_is_running(const struct sandbox *s);
+/* Run-time record state.json: replaced atomically. */
+int state_write(const struct sandbox *s, const struct json *record, struct err *e);
+int state_read(const struct sandbox *s, struct json **ret, struct err *e); /* -ENOENT when none */
+/* Make and open the runtime directory (0700), removing what an earlier life left. */
+int state_run_dir(const struct sandbox *s, int *ret_dirfd, struct err *e);
+/*
+ * Forget a stopped sandbox whose upper, work and home were removed by the caller: drops spec.json
+ * first, then the rest and the index links. The caller holds the life lock.
+ */
+int state_remove(const struct state_paths *p, struct sandbox *s, struct err *e);
+/* Finish what a crash left: directories without spec.json older than an hour, stale links and
+ * runtime directories. */
+int state_gc(const struct state_paths *p, struct err *e);
+
+/* Free name of the form <agent>-<workspace base>[-N], valid as a name. */
+int state_free_name(const struct state_paths *p, const char *agent, const char *workspace,
+		    char **ret, struct err *e);
+
+#endif
