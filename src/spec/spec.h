@@ -205,6 +205,26 @@ char *kit_file_render(const struct kit_file *f, const struct kit_vars *v);
 char *kit_file_path(const struct kit_file *f, const struct kit_vars *v);
 
 /*
+ * A program to run in a sandbox: what `run`, `exec` and `attach` ask for.  argv[0] is looked up in
+ * the PATH of env, inside.
+ */
+enum spec_session_kind { SPEC_SESSION_AGENT, SPEC_SESSION_EXEC, SPEC_SESSION_KIND_MAX };
+struct spec_session {
+	enum spec_session_kind kind;
+	struct strv argv;
+	struct strv env; /* complete: nothing is inherited */
+	char *cwd;	 /* absolute inside */
+	char *user;	 /* "NAME|UID[:GROUP|GID]"; NULL: the agent */
+	bool tty;
+	bool interactive; /* stdin is connected; else it is at end of file */
+	uint16_t rows;
+	uint16_t cols;
+};
+void spec_session_clear(struct spec_session *s);
+struct json *spec_session_to_json(const struct spec_session *s);
+int spec_session_from_json(const struct json *j, struct spec_session *ret, struct err *e);
+
+/*
  * config.yaml of the user: template, network, credentials, ... defaults; NULL members when unset.
  * A missing file is an empty configuration; an unknown key or a bad value names file and line.
  */

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * box: everything between fork and execve.
+ *
+ * A box is made in two steps.  plan.c turns a box_config (a pure value) into an ordered list of
+ * typed operations, without looking at the machine; build.c makes the namespaces and applies the
+ * list with one interpreter.  `--dry-run` prints the list, tests compare it.
+ *
+ * Order of a start (build.c):
+ *   1. The supervisor clone3()s a child with NEWUSER|NEWPID|NEWNS|NEWNET|NEWIPC|NEWUTS|NEWCGROUP:
+ * the OUTER user namespace owns all the others.  It writes the id maps (newuidmap in range mode).
+ *   2. The child applies the plan: overlay root, mounts by fd, pivot_root, old root detached,
+ *      sysctls (max_user_namespaces = 1), lo up, listeners.  Descriptors go to the supervisor.
+ *   3. It executes ward-init (a sealed memfd) as PID 1 with one seqpacket socket on fd 3.
+ *   4. init makes the INNER user namespace (the only one that the sysctl allows) and starts
+ *      every program in it through confine_enter().
+ *
+ * Invariants: every operation of the plan succeeded or there is no box; no path from a user or an
+ * image is resolved twice; no descriptor of the host reaches a program; nothing is left on the host
+ * when the child dies (all mounts are in its namespace).
+ */
+#ifndef WARD_BOX_BOX_H
+#define WARD_BOX_BOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "spec/spec.h"
+
+/* --- ids (idmap.c) ------------------------------------------------------------------------ */
+
+enum box_id_mode {
+	BOX_ID_RANGE,  /* newuidmap: 0..65535 inside; agent = 1000 = the user, root = a subuid */
+	BOX_ID_SINGLE, /* one id: 0 inside = the user; chown-like calls are pretended */
+	BOX_ID_ROOT,   /* invoked by real root: a dedicated range; the workspace is id-mapped */
+	BOX_ID_MODE_MAX
+};
+const char *box_id_mode_name(enum box_id_mode m);
+
+enum { BOX_EXTENTS_MAX = 8, BOX_AGENT_ID = 1000, BOX_IDS = 65536 };
+struct box_extent {
+	uint32_t inside;
+	uint32_t outside; /* in the parent user namespace */
+	uint32_t count;
+};
+struct box_ids {       /* plain bytes: also sent to init as they are */
+	uint32_t mode; /* enum box_id_mode */
+	uint32_t nuid;
+	uint32_t ngid;
+	struct box_extent uid[BOX_EXTENTS_MAX];
+	struct box_extent gid[BOX_EXTENTS_MAX];
+	uint32_t agent_uid; /* inside: 1000, or 0 in single mode */
+	uint32_t agent_gid;
+	uint32_t host_uid; /* the invoking user outside (root mode: owner of the workspace) */
+	uint32_t host_gid;
+};
+/*
+ * Which mode this user gets, and the maps. range needs an /etc/subuid and /etc/subgid range of at
+ * least 65536 and newuidmap/newgidmap setuid or with capabilities; without any range the mode is
+ * single; with a range but without the tools it is ERR_HOST with the cure (apt install uidmap).
+ * owner_uid/gid: owner of the workspace, used in root mode.
+ */
+int box_ids_detect(uint32_t owner_uid, uint32_t owner_gid, struct box_ids *ret, struct err *e);
+/* The inner namespace's map: identity, split at the outer map's extents ("0 0 1000\n1000 1000
+ * 1\n..."). */
+void box_ids_inner_map(const struct box_extent *outer, uint32_t n, struct buf *out);
+
+/* --- plan (plan.c): pure -------------------------------------------------------------------- */
+
+struct box_bind {     /* a host directory or file shown inside, besides workspaces and volumes */
+	char *source; /* canonical host path */
+	char *target;
+	bool readonly;
+	bool optional; /* a missing source is skipped */
+};
+struct box_file { /* written into the writable layer (or the home) before the first program runs */
+	char *path; /* absolute inside */
+	char *content;
+	uint32_t mode;
+	bool agent_owned; /* else root inside */
+	bool only_if_missing;
+};
+struct box_link {
+	char *path;
+	char *target;
+};
+
+struct box_config {
+	struct spec *spec; /* owned */
+	struct box_ids ids;
+	char *dir; /* the sandbox's directory on the host: holds upper, work, home */
+	struct strv
+		layers; /* root file system directories, uppermost first; empty: host template */
+	struct box_bind *binds;
+	size_t nbinds;
+	struct box_file *files;
+	size_t nfiles;
+	struct box_link *links;
+	size_t nlinks;
+	char *hostname;
+	char *home;	     /* the agent's home inside, "/home/agent" */
+	uint16_t proxy_port; /* the explicit proxy's port on the box's loopback: 3128 */
+};
+void box_config_free(struct box_config *c); /* takes NULL; frees the struct too */
+struct box_config *box_config_new(void);
+struct json *box_config_to_json(const struct box_config *c);
+int box_config_from_json(const struct json *j, struct box_config **ret, struct err *e);
+
+enum box_op_type {
+	BOX_OP_OVERLAY, /* the root: layers below, <dir>/upper and <dir>/work */
+	BOX_OP_DIR,	/* make a directory (with root-owned 0755 parents) */
+	BOX_OP_FILE,	/* make or replace a regular file, never through a symlink */
+	BOX_OP_SYMLINK,
+	BOX_OP_USER, /* passwd, group, shadow: the agent's entry exists and comes first for its id
+		      */
+	BOX_OP_BIND, /* source by fd, device and inode verified, then mounted */
+	BOX_OP_TMPFS,
+	BOX_OP_PROC,
+	BOX_OP_SYSFS,
+	BOX_OP_DEVPTS,
+	BOX_OP_MQUEUE,
+	BOX_OP_DEVICE,	 /* bind of a character device, rdev verified */
+	BOX_OP_MASK,	 /* file: the host's /dev/null on top; directory: empty read-only tmpfs */
+	BOX_OP_READONLY, /* make an existing mount or subtree read-only */
+	BOX_OP_PIVOT,	 /* enter the new root, detach the old one */
+	BOX_OP_SYSCTL,	 /* write to /proc/sys through a verified proc fd */
+	BOX_OP_HOSTNAME,
+	BOX_OP_LOOPBACK, /* lo up */
+	BOX_OP_LISTEN,	 /* TCP listener on 127.0.0.1:port, handed to the supervisor */
+	BOX_OP_MAX
+};
+const char *box_op_name(enum box_op_type t);
+
+enum box_op_flags {
+	BOX_F_RO = 1 << 0,
+	BOX_F_NOSUID = 1 << 1,
+	BOX_F_NODEV = 1 << 2,
+	BOX_F_NOEXEC = 1 << 3,
+	BOX_F_OPTIONAL = 1 << 4,   /* a missing source or target is skipped */
+	BOX_F_AGENT = 1 << 5,	   /* owned by the agent, not by root inside */
+	BOX_F_IF_MISSING = 1 << 6, /* leave what exists */
+	BOX_F_IDMAP = 1 << 7,	   /* root mode: an id-mapped mount */
+	BOX_F_IS_FILE = 1 << 8,	   /* BIND: the source is not a directory */
+};
+struct box_op {
+	enum box_op_type type;
+	uint32_t flags;
+	char *source; /* host path, link target, sysctl value, host name */
+	char *target; /* path inside */
+	char *content;
+	uint32_t mode;
+	uint64_t size;	 /* tmpfs bytes */
+	uint64_t inodes; /* tmpfs */
+	uint64_t dev;	 /* BIND: expected, 0 = not checked; DEVICE: rdev */
+	uint64_t ino;
+	uint32_t port;
+};
+struct box_plan {
+	struct box_op *ops;
+	size_t nops;
+	struct strv layers;
+	char *dir;
+};
+void box_plan_clear(struct box_plan *p);
+int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *e);
+void box_plan_print(const struct box_plan *p, struct buf *out); /* one line an operation */
+struct json *box_plan_to_json(const struct box_plan *p);
+
+/* --- build (build.c, mount.c, netns.c) -------------------------------------------------------- */
+
+enum {
+	BOX_NS_USER,
+	BOX_NS_PID,
+	BOX_NS_MNT,
+	BOX_NS_NET,
+	BOX_NS_IPC,
+	BOX_NS_UTS,
+	BOX_NS_CGROUP,
+	BOX_NS_MAX
+};
+
+struct box {
+	pid_t init_pid; /* in the supervisor's pid namespace */
+	int pidfd;
+	int init_fd;   /* seqpacket to init */
+	int devpts_fd; /* O_PATH directory of the box's devpts: the supervisor opens ptmx here */
+	int listen_fd; /* the explicit proxy listener inside the box's network namespace */
+	uint64_t ns_ino[BOX_NS_MAX];
+};
+#define BOX_INIT ((struct box){ .pidfd = -1, .init_fd = -1, .devpts_fd = -1, .listen_fd = -1 })
+/*
+ * Build and start PID 1. init_exe: sealed memfd of ward-init. Blocks until init has been executed
+ * and has sent its hello, or returns what failed, with the operation named ("bind /home/u/p: ...").
+ * On failure nothing is left.
+ */
+int box_start(const struct box_config *c, const struct box_plan *p, int init_exe, struct box *ret,
+	      struct err *e);
+void box_clear(struct box *b); /* closes what is open; kills nothing */
+
+/*
+ * Run f(arg) in a child that is root of a user namespace with these maps (and nothing else: the
+ * host's mounts, no exec), to touch files that belong to ids of the box. 0 or f's -errno with e.
+ */
+int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e), void *arg,
+		   struct err *e);
+/* Remove <dir>/upper, work and home of a stopped sandbox, whatever ids own them. */
+int box_remove_files(const struct box_ids *ids, int sandbox_dirfd, struct err *e);
+
+/* Can this user make boxes here? 0, or ERR_HOST with the reason and its cure (sysctl, AppArmor,
+ * max_user_namespaces, overlay, seccomp, Landlock). */
+int box_probe(struct err *e);
+
+/* --- confine (confine.c, seccomp.c, netns.c): run inside, by init -------------------------------
+ */
+
+struct confine {
+	struct box_ids ids;
+	uint32_t uid; /* inside */
+	uint32_t gid;
+	uint32_t ngroups;
+	uint32_t groups[64];
+	bool nested;
+};
+/*
+ * Make the inner user namespace: a helper child unshares, the caller writes its maps and keeps an
+ * fd of it in *ret_fd. Called once by init. */
+int confine_make_inner(const struct box_ids *ids, int *ret_fd, struct err *e);
+/*
+ * In a fresh child of init, single-threaded: enter the inner namespace, scope-only Landlock,
+ * securebits, seccomp (while CAP_SYS_ADMIN is held; without no_new_privs), bounding set, groups,
+ * gid, uid, no capabilities, rlimits, signal dispositions and mask, umask 022, dumpable. What
+ * remains for the caller: stdio, session, cwd, execve. Every layer or an error naming the missing
+ * one.
+ */
+int confine_enter(const struct confine *c, int inner_fd, struct err *e);
+/* The seccomp program for this architecture; pretend: single-id mode. Static storage. */
+struct sock_fprog;
+void seccomp_program(bool pretend, bool nested, struct sock_fprog *ret);
+/* The capabilities that may exist inside: bit mask of 1 << CAP_*. */
+uint64_t confine_bounding_set(void);
+
+#endif

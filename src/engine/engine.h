@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine: what realises a spec.  A struct of function pointers; `native` is ours.
+ *
+ * The command line talks to this interface only.  A spec that an engine cannot honour is refused,
+ * never silently weakened: `capabilities` says what an engine can do.
+ */
+#ifndef WARD_ENGINE_ENGINE_H
+#define WARD_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "spec/spec.h"
+#include "state/state.h"
+
+struct engine_context {
+	struct state_paths paths;
+	struct spec_config *config;
+};
+int engine_context_init(struct engine_context *ret, struct err *e);
+void engine_context_clear(struct engine_context *c);
+
+enum engine_capability {
+	ENGINE_CAP_TEMPLATE_HOST = 1 << 0,
+	ENGINE_CAP_TEMPLATE_DIR = 1 << 1,
+	ENGINE_CAP_TEMPLATE_IMAGE = 1 << 2,
+	ENGINE_CAP_READONLY_WORKSPACE = 1 << 3,
+	ENGINE_CAP_DETACH = 1 << 4,
+	ENGINE_CAP_COPY = 1 << 5,
+	ENGINE_CAP_NETWORK_RULES = 1 << 6,
+};
+
+struct engine_term { /* the user's side of a session */
+	bool tty;
+	bool interactive;
+	bool raw_tty;
+	const char *detach_keys; /* NULL: default */
+};
+struct engine_result {
+	bool detached;
+	bool lost;     /* the box ended under us */
+	int exit_code; /* 0..255 */
+};
+
+struct engine_ops {
+	const char *name;
+	uint32_t capabilities;
+	/* Can it work here? ERR_HOST with the cure when not. */
+	int (*probe)(struct engine_context *c, struct err *e);
+	/* What start would do, without doing it: {"spec":…, "operations":[…], "rules":[…],
+	 * "command":[…]}. */
+	int (*plan)(struct engine_context *c, const struct spec *s, const struct kit *k,
+		    struct json **ret, struct err *e);
+	/* Store a new sandbox for the spec (fills id and created_at). Starts nothing. */
+	int (*create)(struct engine_context *c, struct spec *s, struct sandbox **ret,
+		      struct err *e);
+	/* Make it run; *ret_started is false when it already did. Waits for another starter. */
+	int (*start)(struct engine_context *c, const struct sandbox *s, bool *ret_started,
+		     struct err *e);
+	/*
+	 * Run a program in a running sandbox. env in `session` holds only what the caller adds
+	 * (kit, -e, TERM); the engine puts the base environment below it. cwd NULL: the workspace.
+	 * detach: start and return, *ret_id is the session. Else relay until it ends.
+	 */
+	int (*exec)(struct engine_context *c, const struct sandbox *s, struct spec_session *session,
+		    bool detach, const struct engine_term *t, uint32_t *ret_id,
+		    struct engine_result *ret, struct err *e);
+	int (*attach)(struct engine_context *c, const struct sandbox *s, uint32_t id,
+		      const struct engine_term *t, struct engine_result *ret, struct err *e);
+	int (*signal)(struct engine_context *c, const struct sandbox *s, uint32_t id, int signo,
+		      struct err *e);
+	/* JSON array of sessions: running ones from the supervisor, ended ones from the log
+	 * directory. */
+	int (*sessions)(struct engine_context *c, const struct sandbox *s, struct json **ret,
+			struct err *e);
+	/* Recorded output of a session (0: the newest) to fd; follow: until it ends. */
+	int (*logs)(struct engine_context *c, const struct sandbox *s, uint32_t id, bool follow,
+		    int fd, struct err *e);
+	/* Measured enforcement of a running sandbox (object), or null when it is stopped. */
+	int (*stats)(struct engine_context *c, const struct sandbox *s, struct json **ret,
+		     struct err *e);
+	/* tar_fd: "out" writes PATH's tree as tar to it; "in" unpacks it below PATH. */
+	int (*copy_out)(struct engine_context *c, const struct sandbox *s, const char *path,
+			int tar_fd, struct err *e);
+	int (*copy_in)(struct engine_context *c, const struct sandbox *s, const char *path,
+		       int tar_fd, struct err *e);
+	int (*stop)(struct engine_context *c, const struct sandbox *s, unsigned grace_ms,
+		    struct err *e);
+	/* Stop when `force`, else refuse a running one (-EBUSY); delete everything but the
+	 * workspace. */
+	int (*remove)(struct engine_context *c, struct sandbox *s, bool force, struct err *e);
+};
+extern const struct engine_ops engine_native;
+
+/* Where the agent's program is on this machine (PATH of the caller, then usual places below the
+ * home); NULL when absent. */
+char *engine_find_host_agent(const struct kit *k, const char *home);
+
+#endif

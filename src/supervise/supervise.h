@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * supervise: the two ends that keep a box running, and the wire between them.
+ *
+ * supervisor.c  host side, one process per running box: builds the box, starts the proxy, owns
+ * sessions (pty masters and pipes), records their output, serves the control socket. init.c PID 1
+ * inside, static: reaps, and starts programs on request.  Its replies are untrusted. session.c one
+ * program: its pty or pipes, its ring of recent output, its log file, its clients. relay.c the
+ * user's end: terminal modes, window size, detach keys, signals, exit status. control.c messages
+ * between client and supervisor (a table), and the client calls below.
+ *
+ * A client's bytes never reach the box except through a session's pty or pipe; no descriptor of the
+ * host ever crosses.
+ */
+#ifndef WARD_SUPERVISE_SUPERVISE_H
+#define WARD_SUPERVISE_SUPERVISE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "box/box.h"
+#include "spec/spec.h"
+#include "state/state.h"
+
+struct supervise_params {
+	const struct sandbox *sandbox;
+	const struct box_config *config;
+	const char *rules;	/* policy_rules_write text */
+	const char *init_path;	/* libexec/ward/ward-init */
+	const char *proxy_path; /* libexec/ward/ward-proxy */
+	uint64_t grace_seconds; /* a box with nothing but init ends after this; 0: never */
+};
+/*
+ * Start the supervisor of a stopped sandbox and wait until its box runs. lock_fd: from state_lock;
+ * the supervisor keeps it. The supervisor is this program, executed again from a sealed memfd with
+ * argv[0] SUPERVISE_ARGV0 in a session of its own; parameters travel as sealed memfds. A failure
+ * comes back as the error of whatever failed there.
+ */
+#define SUPERVISE_ARGV0 "ward-supervisor"
+int supervise_start(const struct supervise_params *p, int lock_fd, struct err *e);
+/* main() of the two roles. */
+int supervisor_main(int argc, char **argv);
+int init_main(int argc, char **argv);
+
+/* Client calls. A connection serves one request at a time; open one per purpose. */
+
+/* -ENOENT/-ECONNREFUSED when the sandbox does not run. Checks the peer's uid (SO_PEERCRED). */
+int control_connect(const struct sandbox *s, int *ret_fd, struct err *e);
+/* Start a program. On success the connection is attached to the session *ret_id. A program that
+ * cannot be started: ERR_NOT_FOUND -ENOENT (127), -EACCES/-ENOEXEC (126). */
+int control_start(int fd, const struct spec_session *s, bool detach, uint32_t *ret_id,
+		  struct err *e);
+/* Attach to a session (0: the newest agent session that still runs, else the newest). Its recent
+ * output comes first. */
+int control_attach(int fd, uint32_t id, uint32_t *ret_id, struct err *e);
+int control_signal(int fd, uint32_t id, int signo, struct err *e);
+/* JSON array: id, kind, argv, tty, started_at, pid, attached, running, exit_code. */
+int control_sessions(int fd, struct json **ret, struct err *e);
+/* JSON object of what is in force, measured: namespaces, id mode, seccomp, landlock, capabilities,
+ * limits, init pid. */
+int control_info(int fd, struct json **ret, struct err *e);
+/* Programs get SIGTERM, after grace_ms SIGKILL through the end of the pid namespace; returns when
+ * nothing is left. */
+int control_stop(int fd, unsigned grace_ms, struct err *e);
+/*
+ * Copy: a tar stream made or unpacked by a confined process inside. out: PATH's tree is written to
+ * tar_fd as tar; in: the tar stream from tar_fd is unpacked below PATH (which must be a directory).
+ * Runs as the agent (as root inside when as_root).
+ */
+int control_copy_out(int fd, const char *path, bool as_root, int tar_fd, struct err *e);
+int control_copy_in(int fd, const char *path, bool as_root, int tar_fd, struct err *e);
+
+struct relay_options {
+	bool tty;		 /* put the user's terminal into raw mode and forward its size */
+	bool interactive;	 /* forward stdin */
+	bool raw_tty;		 /* no output filter */
+	const char *detach_keys; /* NULL: "ctrl-p,ctrl-q"; "" : none */
+};
+enum relay_end { RELAY_EXITED, RELAY_DETACHED, RELAY_LOST };
+struct relay_result {
+	enum relay_end end;
+	int exit_code; /* 0..255; 128+N for a signal */
+};
+/*
+ * Relay between fds 0, 1, 2 of this process and an attached connection until the program ends, the
+ * user detaches or the box is gone. Restores the terminal in every case, also when this process is
+ * killed (a watchdog child).
+ */
+int relay_run(int fd, const struct relay_options *o, struct relay_result *ret, struct err *e);
+/* Check "ctrl-p,ctrl-q" or "a,b": 0 or -EINVAL. */
+int relay_check_keys(const char *keys);
+
+#endif
