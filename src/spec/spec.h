@@ -204,6 +204,9 @@ char *kit_file_render(const struct kit_file *f, const struct kit_vars *v);
 /* Path inside: ~ replaced by home. */
 char *kit_file_path(const struct kit_file *f, const struct kit_vars *v);
 
+/* The rule set of a spec and its kit as policy_rules_write text; *ret is owned by the caller. */
+int spec_rules_text(const struct spec *s, const struct kit *k, char **ret, struct err *e);
+
 /*
  * A program to run in a sandbox: what `run`, `exec` and `attach` ask for.  argv[0] is looked up in
  * the PATH of env, inside.

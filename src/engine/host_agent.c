@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host_agent: an agent that is installed on this machine, and the least of the host that it needs.
+ *
+ * The `host` template shows the system directories.  An agent installed under the user's home (an
+ * npm prefix, nvm, ~/.local, a vendor's installer) is shown by binding just its own directory
+ * read-only at its own path, because programs find their files relative to their resolved path.
+ * Never a whole home, never a directory that also holds other things of the user, such as
+ * ~/.local/bin or ~/.cargo.
+ *
+ * Invariant: every path in host_program.binds is canonical and lies outside the system directories.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "engine/engine_internal.h"
+
+/* Directories that the host template shows anyway. */
+static const char *const system_dirs[] = {
+	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store",
+};
+
+/* Below the home, after PATH: where installers put programs. A trailing star is one level of any
+ * name. */
+static const char *const usual_dirs[] = {
+	".local/bin",
+	".claude/local",
+	".npm-global/bin",
+	".npm-packages/bin",
+	".nvm/versions/node/*/bin",
+	".volta/bin",
+	".bun/bin",
+	".opencode/bin",
+	".cargo/bin",
+	"bin",
+	"node_modules/.bin",
+};
+
+static bool in_system(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(system_dirs); i++)
+		if (fs_path_within(path, system_dirs[i]))
+			return true;
+	return false;
+}
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+static char *find_in_path(const char *binary)
+{
+	const char *path = getenv("PATH");
+
+	while (path && *path) {
+		const char *end = strchrnul(path, ':');
+		auto_free char *dir = xstrndup(path, (size_t)(end - path));
+		auto_free char *candidate = fs_join(dir, binary);
+
+		/* Relative entries would let the current directory choose the program. */
+		if (dir[0] == '/' && is_program(candidate))
+			return steal(&candidate);
+		path = *end ? end + 1 : end;
+	}
+	return NULL;
+}
+
+/* dir/STAR/rest/binary, the greatest name first (nvm: the newest version, as text). */
+static char *find_in_star(const char *dir, const char *rest, const char *binary)
+{
+	auto_free char *best = NULL;
+	struct dirent *d;
+	DIR *dh = opendir(dir);
+
+	if (!dh)
+		return NULL;
+	while ((d = readdir(dh))) {
+		auto_free char *sub = NULL;
+		char *candidate;
+
+		if (d->d_name[0] == '.')
+			continue;
+		sub = xasprintf("%s/%s%s/%s", dir, d->d_name, rest, binary);
+		if (!is_program(sub) || (best && strverscmp(best, sub) >= 0))
+			continue;
+		candidate = steal(&sub);
+		free(best);
+		best = candidate;
+	}
+	closedir(dh);
+	return steal(&best);
+}
+
+static char *find_usual(const char *binary, const char *home)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(usual_dirs); i++) {
+		auto_free char *dir = fs_join(home, usual_dirs[i]);
+		auto_free char *candidate = NULL;
+		char *star = strstr(dir, "/*");
+
+		if (star) {
+			*star = '\0';
+			candidate = find_in_star(dir, star + 2, binary);
+			if (candidate)
+				return steal(&candidate);
+			continue;
+		}
+		candidate = fs_join(dir, binary);
+		if (is_program(candidate))
+			return steal(&candidate);
+	}
+	return NULL;
+}
+
+char *engine_find_host_agent(const struct kit *k, const char *home)
+{
+	char *found;
+
+	if (!k->binary)
+		return NULL;
+	found = find_in_path(k->binary);
+	return found ? found : find_usual(k->binary, home);
+}
+
+/*
+ * The directory of an npm package that `real` lies in: .../node_modules/[@scope/]name of the
+ * outermost node_modules.  A local (not global) installation hoists the package's dependencies
+ * beside it; npm marks those trees with .package-lock.json, and there the whole node_modules is
+ * needed.
+ */
+static char *npm_root(const char *real)
+{
+	static const char marker[] = "/node_modules/";
+	const char *at = strstr(real, marker);
+	auto_free char *modules = NULL;
+	auto_free char *lock = NULL;
+	const char *p;
+
+	if (!at)
+		return NULL;
+	modules = xstrndup(real, (size_t)(at - real) + sizeof(marker) - 2);
+	lock = fs_join(modules, ".package-lock.json");
+	if (access(lock, F_OK) == 0)
+		return steal(&modules);
+	p = at + sizeof(marker) - 1;
+	if (*p == '@') {
+		p = strchr(p, '/');
+		if (!p)
+			return NULL;
+		p++;
+	}
+	p = strchr(p, '/');
+	return p ? xstrndup(real, (size_t)(p - real)) : NULL;
+}
+
+/*
+ * What to show for a program that is in no npm package: DIR for DIR/bin/program when DIR is the
+ * program's own (deeper than one level below the home), the directory of a versioned file, else the
+ * file alone.
+ */
+static char *own_dir(const char *real, const char *home)
+{
+	auto_free char *parent = xstrndup(real, (size_t)(strrchr(real, '/') - real));
+	const char *below;
+
+	if (!fs_path_within(parent, home) || strcmp(parent, home) == 0)
+		return xstrdup(real);
+	below = parent + strlen(home) + 1;
+	if (text_ends(parent, "/bin")) {
+		char *slash = strrchr(parent, '/');
+
+		*slash = '\0';
+		/* ~/.local/bin, ~/.cargo/bin, ~/bin: shared places; the file alone is enough. */
+		if (strlen(parent) <= strlen(home) || !strchr(parent + strlen(home) + 1, '/'))
+			return xstrdup(real);
+		return steal(&parent);
+	}
+	return strchr(below, '/') ? steal(&parent) : xstrdup(real);
+}
+
+/* Does the file begin with a "#!" line that ends in "node"? */
+static bool is_node_script(const char *path)
+{
+	char line[128] = { 0 };
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, line, sizeof(line) - 1);
+	if (n < 4 || line[0] != '#' || line[1] != '!')
+		return false;
+	line[strcspn(line, "\n")] = '\0';
+	return text_ends(line, "/node") || text_ends(line, " node") || strstr(line, "node ");
+}
+
+static void add_bind(struct host_program *p, char *path)
+{
+	auto_free char *owned = path;
+
+	if (!in_system(owned) && !strv_contains(&p->binds, owned))
+		strv_take(&p->binds, steal(&owned));
+}
+
+void host_program_clear(struct host_program *p)
+{
+	free(p->real);
+	free(p->interpreter);
+	strv_free(&p->binds);
+	*p = (struct host_program){ 0 };
+}
+
+int host_program_resolve(const char *path, const char *home, struct host_program *ret,
+			 struct err *e)
+{
+	struct host_program p = { 0 };
+	auto_free char *root = NULL;
+	int r;
+
+	r = fs_canonical(path, &p.real, e);
+	if (r < 0)
+		return r;
+	if (!in_system(p.real)) {
+		root = npm_root(p.real);
+		add_bind(&p, root ? steal(&root) : own_dir(p.real, home));
+	}
+	if (is_node_script(p.real)) {
+		auto_free char *node = find_in_path("node");
+		auto_free char *beside = NULL;
+
+		if (!node)
+			node = find_usual("node", home);
+		if (node && fs_canonical(node, &beside, NULL) == 0 && !in_system(beside)) {
+			add_bind(&p, xstrdup(beside));
+			p.interpreter = steal(&beside);
+		}
+	}
+	*ret = p;
+	return 0;
+}

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * native: the engine that makes boxes on this machine.
+ *
+ * It joins the pieces: state (directories and locks), box (ids, plan), supervise (the running end).
+ * A start is decided by the life lock alone: whoever gets it starts the supervisor, everybody else
+ * waits for the control socket or for the lock to come free again.
+ *
+ * Invariants: a sandbox whose ids changed since its files were made is not started (its files would
+ * belong to strangers); nothing is removed while the life lock is held by somebody else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "engine/engine_internal.h"
+#include "supervise/supervise.h"
+
+enum { START_WAIT_MS = 30000, START_POLL_MS = 5, IDS_FILE_MAX = 4096 };
+#define IDS_FILE "ids.json"
+
+/* The spec and the kit that a stored sandbox was made from. */
+struct loaded {
+	struct spec *spec;
+	struct kit *kit;
+};
+
+static void loaded_clear(struct loaded *l)
+{
+	spec_free(l->spec);
+	kit_free(l->kit);
+}
+
+static int load(struct engine_context *c, const struct sandbox *s, struct loaded *ret,
+		struct err *e)
+{
+	struct loaded l = { 0 };
+	int r;
+
+	if (!s->spec) {
+		err_set(e, ERR_CORRUPT, -EUCLEAN, "sandbox %s: %s", s->id,
+			s->problem ? s->problem : "no spec");
+		return err_hint(e, "ward rm -f %s", s->id);
+	}
+	r = spec_from_json(s->spec, &l.spec, e);
+	if (r < 0)
+		return err_prefix(e, "sandbox %s", s->id);
+	r = kit_load(l.spec->agent, c->paths.config, &l.kit, e);
+	if (r < 0) {
+		loaded_clear(&l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+static int native_probe(struct engine_context *c, struct err *e)
+{
+	auto_free char *path = NULL;
+	int r;
+
+	(void)c;
+	r = box_probe(e);
+	if (r < 0)
+		return r;
+	r = native_helper("ward-init", &path, e);
+	if (r < 0)
+		return r;
+	free(steal(&path));
+	return native_helper("ward-proxy", &path, e);
+}
+
+static struct json *rules_json(const char *rules)
+{
+	struct json *list = json_array();
+
+	while (*rules) {
+		const char *end = strchrnul(rules, '\n');
+
+		if (end != rules)
+			json_append(list, json_string_n(rules, (size_t)(end - rules)));
+		rules = *end ? end + 1 : end;
+	}
+	return list;
+}
+
+static int native_plan(struct engine_context *c, const struct spec *s, const struct kit *k,
+		       struct json **ret, struct err *e)
+{
+	auto_free char *dir = xasprintf("%s/sandboxes/%s", c->paths.data, s->id ? s->id : "NEW");
+	auto_free char *rules = NULL;
+	struct box_config *b = NULL;
+	struct box_plan plan = { 0 };
+	struct json *j;
+	int r;
+
+	r = spec_rules_text(s, k, &rules, e);
+	if (r < 0)
+		return r;
+	r = native_config(c, s, k, dir, &b, e);
+	if (r < 0)
+		return r;
+	r = box_plan_make(b, &plan, e);
+	if (r == 0) {
+		j = json_object();
+		json_set(j, "spec", spec_to_json(s));
+		json_set_string(j, "id_mode", box_id_mode_name((enum box_id_mode)b->ids.mode));
+		json_set(j, "operations", box_plan_to_json(&plan));
+		json_set(j, "rules", rules_json(rules));
+		*ret = j;
+	}
+	box_plan_clear(&plan);
+	box_config_free(b);
+	return r;
+}
+
+static int native_create(struct engine_context *c, struct spec *s, struct sandbox **ret,
+			 struct err *e)
+{
+	auto_json j = NULL;
+
+	if (!s->id) {
+		s->id = xmalloc(33);
+		text_random_hex(s->id, 16);
+	}
+	if (!s->created_at)
+		s->created_at = (int64_t)time(NULL);
+	j = spec_to_json(s);
+	return state_create(&c->paths, j, ret, e);
+}
+
+/* The ids that a sandbox's files belong to; -ENOENT before its first start. */
+static int ids_read(const struct sandbox *s, struct box_ids *ret, struct err *e)
+{
+	auto_buf b = BUF_INIT;
+	auto_json j = NULL;
+	struct box_ids ids = { 0 };
+	int64_t mode = 0;
+	uint64_t n[6] = { 0 };
+	static const char *const keys[] = { "nuid",	 "ngid",     "agent_uid",
+					    "agent_gid", "host_uid", "host_gid" };
+	struct json *maps[2];
+	int r;
+
+	r = fs_read_at(s->dirfd, IDS_FILE, IDS_FILE_MAX, &b, e);
+	if (r < 0)
+		return r;
+	r = json_parse(buf_str(&b), b.len, &j, e);
+	if (r < 0)
+		return err_prefix(e, "sandbox %s: " IDS_FILE, s->id);
+	r = json_get_int(j, "mode", &mode);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(keys); i++)
+		r = json_get_uint(j, keys[i], &n[i]);
+	if (r < 0 || mode < 0 || mode >= BOX_ID_MODE_MAX || n[0] > BOX_EXTENTS_MAX ||
+	    n[1] > BOX_EXTENTS_MAX)
+		goto corrupt;
+	ids.mode = (uint32_t)mode;
+	ids.nuid = (uint32_t)n[0];
+	ids.ngid = (uint32_t)n[1];
+	ids.agent_uid = (uint32_t)n[2];
+	ids.agent_gid = (uint32_t)n[3];
+	ids.host_uid = (uint32_t)n[4];
+	ids.host_gid = (uint32_t)n[5];
+	maps[0] = json_get(j, "uid");
+	maps[1] = json_get(j, "gid");
+	for (size_t m = 0; m < 2; m++) {
+		struct box_extent *x = m ? ids.gid : ids.uid;
+		uint32_t count = m ? ids.ngid : ids.nuid;
+
+		if (json_len(maps[m]) != count)
+			goto corrupt;
+		for (size_t i = 0; i < count; i++) {
+			struct json *item = json_at(maps[m], i);
+			uint64_t v[3];
+
+			if (json_get_uint(item, "inside", &v[0]) < 0 ||
+			    json_get_uint(item, "outside", &v[1]) < 0 ||
+			    json_get_uint(item, "count", &v[2]) < 0)
+				goto corrupt;
+			x[i] = (struct box_extent){ (uint32_t)v[0], (uint32_t)v[1],
+						    (uint32_t)v[2] };
+		}
+	}
+	*ret = ids;
+	return 0;
+corrupt:
+	return err_set(e, ERR_CORRUPT, -EUCLEAN, "sandbox %s: " IDS_FILE " is damaged", s->id);
+}
+
+static struct json *extents_json(const struct box_extent *x, uint32_t n)
+{
+	struct json *list = json_array();
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct json *item = json_object();
+
+		json_set_uint(item, "inside", x[i].inside);
+		json_set_uint(item, "outside", x[i].outside);
+		json_set_uint(item, "count", x[i].count);
+		json_append(list, item);
+	}
+	return list;
+}
+
+static int ids_write(const struct sandbox *s, const struct box_ids *ids, struct err *e)
+{
+	auto_json j = json_object();
+	auto_buf b = BUF_INIT;
+
+	json_set_uint(j, "mode", ids->mode);
+	json_set_uint(j, "nuid", ids->nuid);
+	json_set_uint(j, "ngid", ids->ngid);
+	json_set_uint(j, "agent_uid", ids->agent_uid);
+	json_set_uint(j, "agent_gid", ids->agent_gid);
+	json_set_uint(j, "host_uid", ids->host_uid);
+	json_set_uint(j, "host_gid", ids->host_gid);
+	json_set(j, "uid", extents_json(ids->uid, ids->nuid));
+	json_set(j, "gid", extents_json(ids->gid, ids->ngid));
+	json_write(j, false, &b);
+	return fs_replace_at(s->dirfd, IDS_FILE, b.data, b.len, 0600, false, e);
+}
+
+/* The files of a sandbox belong to the ids of its first start; other ids must not be let in. */
+static int check_ids(const struct sandbox *s, const struct box_ids *now, struct err *e)
+{
+	struct box_ids then;
+	int r = ids_read(s, &then, e);
+
+	if (r == -ENOENT)
+		return ids_write(s, now, e);
+	if (r < 0)
+		return r;
+	if (memcmp(&then, now, sizeof(then)) == 0)
+		return 0;
+	err_set(e, ERR_CONFLICT, -ESTALE,
+		"the user ids of this sandbox were %s and are %s now: its files would belong to "
+		"others",
+		box_id_mode_name((enum box_id_mode)then.mode),
+		box_id_mode_name((enum box_id_mode)now->mode));
+	return err_hint(
+		e, "restore the ranges in /etc/subuid and /etc/subgid, or run with --recreate");
+}
+
+static int check_workspace(const struct spec_workspace *w, struct err *e)
+{
+	struct stat st;
+
+	if (stat(w->path, &st) < 0) {
+		err_sys(e, "workspace %s", w->path);
+		return err_hint(e, "restore the directory, or remove the sandbox: ward rm");
+	}
+	if (!S_ISDIR(st.st_mode) || st.st_dev != w->dev || st.st_ino != w->ino) {
+		err_set(e, ERR_CONFLICT, -ESTALE,
+			"workspace %s: this is another directory than the one the sandbox was made "
+			"for",
+			w->path);
+		return err_hint(e, "run with --recreate to make a new sandbox for it");
+	}
+	return 0;
+}
+
+/* Start with the lock in hand. */
+static int start_locked(struct engine_context *c, const struct sandbox *s, int lock_fd,
+			struct err *e)
+{
+	struct loaded l = { 0 };
+	struct box_config *b = NULL;
+	auto_free char *rules = NULL;
+	auto_free char *init_path = NULL;
+	auto_free char *proxy_path = NULL;
+	struct supervise_params p;
+	int r;
+
+	r = load(c, s, &l, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < l.spec->nworkspaces; i++)
+		r = check_workspace(&l.spec->workspaces[i], e);
+	if (r == 0)
+		r = spec_rules_text(l.spec, l.kit, &rules, e);
+	if (r == 0)
+		r = native_config(c, l.spec, l.kit, s->dir, &b, e);
+	if (r == 0)
+		r = check_ids(s, &b->ids, e);
+	if (r == 0)
+		r = native_helper("ward-init", &init_path, e);
+	if (r == 0)
+		r = native_helper("ward-proxy", &proxy_path, e);
+	if (r == 0) {
+		p = (struct supervise_params){ .sandbox = s,
+					       .config = b,
+					       .rules = rules,
+					       .init_path = init_path,
+					       .proxy_path = proxy_path,
+					       .grace_seconds = c->config->grace_seconds };
+		r = supervise_start(&p, lock_fd, e);
+	}
+	box_config_free(b);
+	loaded_clear(&l);
+	return r;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void pause_ms(long ms)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+}
+
+static int native_start(struct engine_context *c, const struct sandbox *s, bool *ret_started,
+			struct err *e)
+{
+	uint64_t deadline = now_ms() + START_WAIT_MS;
+
+	for (;;) {
+		auto_close int lock = -1;
+		auto_close int conn = -1;
+		struct err ignored = ERR_INIT;
+		int r = state_lock(s, &lock, e);
+
+		if (r == 0) {
+			r = start_locked(c, s, lock, e);
+			if (r == 0)
+				*ret_started = true;
+			return r;
+		}
+		if (r != -EWOULDBLOCK)
+			return r;
+		/* It runs, or somebody is starting or stopping it at this moment. */
+		if (control_connect(s, &conn, &ignored) == 0) {
+			*ret_started = false;
+			return 0;
+		}
+		if (now_ms() > deadline) {
+			err_set(e, ERR_CONFLICT, -EBUSY,
+				"sandbox %s is locked, but nothing answers: %s", s->id,
+				ignored.message);
+			return err_hint(e, "ward stop %s", s->id);
+		}
+		pause_ms(START_POLL_MS);
+	}
+}
+
+static int relay(int conn, const struct engine_term *t, struct engine_result *ret, struct err *e)
+{
+	struct relay_options o = { .tty = t->tty,
+				   .interactive = t->interactive,
+				   .raw_tty = t->raw_tty,
+				   .detach_keys = t->detach_keys };
+	struct relay_result result = { 0 };
+	int r = relay_run(conn, &o, &result, e);
+
+	if (r < 0)
+		return r;
+	*ret = (struct engine_result){ .detached = result.end == RELAY_DETACHED,
+				       .lost = result.end == RELAY_LOST,
+				       .exit_code = result.exit_code };
+	return 0;
+}
+
+static int native_exec(struct engine_context *c, const struct sandbox *s,
+		       struct spec_session *session, bool detach, const struct engine_term *t,
+		       uint32_t *ret_id, struct engine_result *ret, struct err *e)
+{
+	auto_close int conn = -1;
+	struct spec *spec = NULL;
+	int r;
+
+	r = spec_from_json(s->spec, &spec, e);
+	if (r < 0)
+		return err_prefix(e, "sandbox %s", s->id);
+	native_session_env(spec, c->config, session);
+	if (!session->cwd)
+		session->cwd = xstrdup(spec->workspaces[0].path);
+	spec_free(spec);
+	r = control_connect(s, &conn, e);
+	if (r < 0)
+		return r;
+	r = control_start(conn, session, detach, ret_id, e);
+	if (r < 0 || detach)
+		return r;
+	return relay(conn, t, ret, e);
+}
+
+static int native_attach(struct engine_context *c, const struct sandbox *s, uint32_t id,
+			 const struct engine_term *t, struct engine_result *ret, struct err *e)
+{
+	auto_close int conn = -1;
+	int r;
+
+	(void)c;
+	r = control_connect(s, &conn, e);
+	if (r == 0)
+		r = control_attach(conn, id, &id, e);
+	return r < 0 ? r : relay(conn, t, ret, e);
+}
+
+static int native_signal(struct engine_context *c, const struct sandbox *s, uint32_t id, int signo,
+			 struct err *e)
+{
+	auto_close int conn = -1;
+	int r;
+
+	(void)c;
+	r = control_connect(s, &conn, e);
+	return r < 0 ? r : control_signal(conn, id, signo, e);
+}
+
+static int native_stats(struct engine_context *c, const struct sandbox *s, struct json **ret,
+			struct err *e)
+{
+	auto_close int conn = -1;
+	int r;
+
+	(void)c;
+	if (!state_is_running(s)) {
+		*ret = NULL;
+		return 0;
+	}
+	r = control_connect(s, &conn, e);
+	return r < 0 ? r : control_info(conn, ret, e);
+}
+
+static int native_copy(const struct sandbox *s, const char *path, int tar_fd, bool out,
+		       struct err *e)
+{
+	auto_close int conn = -1;
+	int r = control_connect(s, &conn, e);
+
+	if (r < 0)
+		return r;
+	/* As root inside, like `docker cp`: the user owns the sandbox and may see all of it. */
+	return out ? control_copy_out(conn, path, true, tar_fd, e)
+		   : control_copy_in(conn, path, true, tar_fd, e);
+}
+
+static int native_copy_out(struct engine_context *c, const struct sandbox *s, const char *path,
+			   int tar_fd, struct err *e)
+{
+	(void)c;
+	return native_copy(s, path, tar_fd, true, e);
+}
+
+static int native_copy_in(struct engine_context *c, const struct sandbox *s, const char *path,
+			  int tar_fd, struct err *e)
+{
+	(void)c;
+	return native_copy(s, path, tar_fd, false, e);
+}
+
+static int native_stop(struct engine_context *c, const struct sandbox *s, unsigned grace_ms,
+		       struct err *e)
+{
+	uint64_t deadline = now_ms() + grace_ms + START_WAIT_MS;
+	auto_close int conn = -1;
+	int r;
+
+	(void)c;
+	while (state_is_running(s)) {
+		r = control_connect(s, &conn, e);
+		if (r == 0)
+			return control_stop(conn, grace_ms, e);
+		if (r != -ENOENT && r != -ECONNREFUSED)
+			return r;
+		if (now_ms() > deadline)
+			return err_prefix(
+				e, "sandbox %s is locked, but its supervisor does not answer",
+				s->id);
+		pause_ms(START_POLL_MS);
+	}
+	return 0;
+}
+
+static int native_remove(struct engine_context *c, struct sandbox *s, bool force, struct err *e)
+{
+	auto_close int lock = -1;
+	struct box_ids ids;
+	int r;
+
+	r = state_lock(s, &lock, e);
+	if (r == -EWOULDBLOCK) {
+		if (!force) {
+			err_set(e, ERR_CONFLICT, -EBUSY, "sandbox %s is running", s->id);
+			return err_hint(e, "ward stop %s, or ward rm -f %s", s->id, s->id);
+		}
+		r = native_stop(c, s, 2000, e);
+		for (uint64_t end = now_ms() + START_WAIT_MS; r == 0 && now_ms() < end;
+		     pause_ms(START_POLL_MS)) {
+			r = state_lock(s, &lock, e);
+			if (r != -EWOULDBLOCK)
+				break;
+			r = 0;
+		}
+	}
+	if (r < 0)
+		return r;
+	if (lock < 0)
+		return err_set(e, ERR_CONFLICT, -EBUSY, "sandbox %s does not stop", s->id);
+	r = ids_read(s, &ids, e);
+	if (r == 0) {
+		r = box_remove_files(&ids, s->dirfd, e);
+		if (r < 0)
+			return err_prefix(e, "sandbox %s", s->id);
+	} else if (r != -ENOENT) {
+		return r;
+	}
+	return state_remove(&c->paths, s, e);
+}
+
+const struct engine_ops engine_native = {
+	.name = "native",
+	.capabilities = ENGINE_CAP_TEMPLATE_HOST | ENGINE_CAP_TEMPLATE_DIR |
+			ENGINE_CAP_READONLY_WORKSPACE | ENGINE_CAP_DETACH | ENGINE_CAP_COPY |
+			ENGINE_CAP_NETWORK_RULES,
+	.probe = native_probe,
+	.plan = native_plan,
+	.create = native_create,
+	.start = native_start,
+	.exec = native_exec,
+	.attach = native_attach,
+	.signal = native_signal,
+	.sessions = native_sessions,
+	.logs = native_logs,
+	.stats = native_stats,
+	.copy_out = native_copy_out,
+	.copy_in = native_copy_in,
+	.stop = native_stop,
+	.remove = native_remove,
+};

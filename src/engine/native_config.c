@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * native_config: from a spec and a kit to what the box, the proxy and the first program get.
+ *
+ * Everything is computed again at each start from the stored spec, the kit and this machine, so
+ * that a restart has the same layers as a first start.  Files in the agent's home are seeds:
+ * written when they are missing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/spawn.h"
+#include "base/text.h"
+#include "engine/engine_internal.h"
+
+#ifndef WARD_LIBEXECDIR
+#define WARD_LIBEXECDIR "/usr/local/libexec/ward"
+#endif
+
+/* Relative to the directory of this executable: an installed tree that was moved, then a build
+ * tree. */
+static const char *const helper_places[] = { "../libexec/ward", "supervise", "net" };
+
+int native_helper(const char *name, char **ret, struct err *e)
+{
+	const char *env = secure_getenv("WARD_LIBEXEC");
+	auto_free char *exe = NULL;
+	auto_free char *path = NULL;
+
+	if (env && env[0] == '/') {
+		path = fs_join(env, name);
+		if (access(path, X_OK) == 0)
+			goto found;
+	}
+	if (fs_canonical("/proc/self/exe", &exe, NULL) == 0) {
+		*strrchr(exe, '/') = '\0';
+		for (size_t i = 0; i < ARRAY_SIZE(helper_places); i++) {
+			free(path);
+			path = xasprintf("%s/%s/%s", exe, helper_places[i], name);
+			if (access(path, X_OK) == 0)
+				goto found;
+		}
+	}
+	free(path);
+	path = fs_join(WARD_LIBEXECDIR, name);
+	if (access(path, X_OK) == 0)
+		goto found;
+	err_set(e, ERR_HOST, -ENOENT, "%s is missing: it belongs in %s", name, WARD_LIBEXECDIR);
+	return err_hint(e, "install Ward completely: make install");
+found:
+	return fs_canonical(path, ret, e);
+}
+
+static void add_bind(struct box_config *b, const char *source, const char *target)
+{
+	b->binds = xrealloc(b->binds, b->nbinds + 1, sizeof(*b->binds));
+	b->binds[b->nbinds++] = (struct box_bind){ .source = xstrdup(source),
+						   .target = xstrdup(target),
+						   .readonly = true };
+}
+
+static void add_link(struct box_config *b, const char *name, const char *target)
+{
+	b->links = xrealloc(b->links, b->nlinks + 1, sizeof(*b->links));
+	b->links[b->nlinks++] =
+		(struct box_link){ .path = xasprintf("%s/%s", NATIVE_LINK_DIR, name),
+				   .target = xstrdup(target) };
+}
+
+/* Takes path and content. */
+static void add_seed(struct box_config *b, char *path, char *content, uint32_t mode,
+		     bool only_if_missing)
+{
+	b->files = xrealloc(b->files, b->nfiles + 1, sizeof(*b->files));
+	b->files[b->nfiles++] = (struct box_file){ .path = path,
+						   .content = content,
+						   .mode = mode,
+						   .agent_owned = fs_path_within(path, NATIVE_HOME),
+						   .only_if_missing = only_if_missing };
+}
+
+static int add_host_agent(struct box_config *b, const struct kit *k, const char *home,
+			  struct err *e)
+{
+	auto_free char *path = engine_find_host_agent(k, home);
+	struct host_program p = { 0 };
+	int r;
+
+	if (!path)
+		return 0; /* starting the agent will say that its program is not there */
+	r = host_program_resolve(path, home, &p, e);
+	if (r < 0)
+		return err_prefix(e, "agent %s", k->name);
+	for (size_t i = 0; i < p.binds.n; i++)
+		add_bind(b, p.binds.v[i], p.binds.v[i]);
+	add_link(b, k->binary, p.real);
+	if (p.interpreter)
+		add_link(b, "node", p.interpreter);
+	host_program_clear(&p);
+	return 0;
+}
+
+/* One line of `git config --global --get KEY` of the invoking user, or NULL. */
+static char *git_config_get(const char *git, const char *home, const char *key)
+{
+	auto_free char *home_env = xasprintf("HOME=%s", home);
+	const char *const argv[] = {
+		"git", "config", "--global", "--includes", "--get", key, NULL
+	};
+	char *const env[] = { home_env, NULL };
+	struct spawn s = { .path = git,
+			   .argv = (char *const *)(uintptr_t)argv,
+			   .env = env,
+			   .output_max = 1024,
+			   .timeout_ms = 2000 };
+	auto_buf out = BUF_INIT;
+	int status = 0;
+
+	if (spawn_run(&s, &out, NULL, &status, NULL) < 0 || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) != 0)
+		return NULL;
+	while (out.len && out.data[out.len - 1] == '\n')
+		out.data[--out.len] = '\0';
+	/* Identity is data: a value that could mean anything else to a program is not taken. */
+	for (size_t i = 0; i < out.len; i++)
+		if ((unsigned char)out.data[i] < 0x20 || out.data[i] == 0x7f)
+			return NULL;
+	return out.len ? buf_steal(&out) : NULL;
+}
+
+/* git-config(1), "Values": in double quotes, with \ and " escaped and newline and tab as \n and \t.
+ */
+static void gitconfig_value(struct buf *out, const char *key, const char *value)
+{
+	buf_printf(out, "\t%s = \"", key);
+	for (; *value; value++) {
+		if (*value == '\n')
+			buf_puts(out, "\\n");
+		else if (*value == '\t')
+			buf_puts(out, "\\t");
+		else {
+			if (*value == '"' || *value == '\\')
+				buf_putc(out, '\\');
+			buf_putc(out, *value);
+		}
+	}
+	buf_puts(out, "\"\n");
+}
+
+/* The user's global name and address, and trust in the workspaces whatever id owns them inside. */
+static char *gitconfig_seed(const struct spec *s, const char *home)
+{
+	static const char *const gits[] = { "/usr/bin/git", "/usr/local/bin/git", "/bin/git",
+					    NULL };
+	static const char *const keys[] = { "user.name", "user.email" };
+	const char *git = spawn_find(gits);
+	auto_buf out = BUF_INIT;
+	bool section = false;
+
+	for (size_t i = 0; git && i < ARRAY_SIZE(keys); i++) {
+		auto_free char *value = git_config_get(git, home, keys[i]);
+
+		if (!value)
+			continue;
+		if (!section)
+			buf_puts(&out, "[user]\n");
+		section = true;
+		gitconfig_value(&out, keys[i] + strlen("user."), value);
+	}
+	buf_puts(&out, "[safe]\n");
+	for (size_t i = 0; i < s->nworkspaces; i++)
+		gitconfig_value(&out, "directory", s->workspaces[i].path);
+	return buf_steal(&out);
+}
+
+static void add_seeds(struct box_config *b, const struct spec *s, const struct kit *k,
+		      const char *dir, const char *home)
+{
+	struct kit_vars vars = { .workdir = s->workspaces[0].path,
+				 .home = NATIVE_HOME,
+				 .env = &s->env };
+	auto_free char *gitconfig = fs_join(dir, "home/.gitconfig");
+
+	for (size_t i = 0; i < k->nfiles; i++)
+		add_seed(b, kit_file_path(&k->files[i], &vars),
+			 kit_file_render(&k->files[i], &vars), k->files[i].mode,
+			 k->files[i].only_if_missing);
+	/* Asking git costs processes, so only a new home is given the identity. */
+	if (faccessat(AT_FDCWD, gitconfig, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		add_seed(b, xstrdup(NATIVE_HOME "/.gitconfig"), gitconfig_seed(s, home), 0644,
+			 true);
+}
+
+/* A deep copy by way of JSON, the one description of a spec's members. */
+static int copy_spec(const struct spec *s, struct spec **ret, struct err *e)
+{
+	auto_json j = spec_to_json(s);
+
+	return spec_from_json(j, ret, e);
+}
+
+int native_config(struct engine_context *c, const struct spec *s, const struct kit *k,
+		  const char *dir, struct box_config **ret, struct err *e)
+{
+	struct box_config *b = box_config_new();
+	struct stat st;
+	int r;
+
+	if (stat(s->workspaces[0].path, &st) < 0) {
+		r = err_sys(e, "workspace %s", s->workspaces[0].path);
+		goto fail;
+	}
+	r = box_ids_detect(st.st_uid, st.st_gid, &b->ids, e);
+	if (r < 0)
+		goto fail;
+	r = copy_spec(s, &b->spec, e);
+	if (r < 0)
+		goto fail;
+	b->dir = xstrdup(dir);
+	b->hostname = xstrdup(s->name);
+	b->home = xstrdup(NATIVE_HOME);
+	b->proxy_port = NATIVE_PROXY_PORT;
+	switch (s->tmpl.kind) {
+	case SPEC_TEMPLATE_HOST:
+		r = box_host_binds(b, e);
+		if (r == 0)
+			r = add_host_agent(b, k, c->paths.home, e);
+		break;
+	case SPEC_TEMPLATE_DIR:
+		strv_add(&b->layers, s->tmpl.path);
+		break;
+	case SPEC_TEMPLATE_IMAGE:
+	case SPEC_TEMPLATE_KIND_MAX:
+	default:
+		r = err_set(e, ERR_REFUSED, -EOPNOTSUPP,
+			    "template %s: image templates are not supported yet", s->tmpl.ref);
+		err_hint(e, "use -t host or -t dir:PATH");
+		break;
+	}
+	if (r < 0)
+		goto fail;
+	add_seeds(b, s, k, dir, c->paths.home);
+	*ret = b;
+	return 0;
+fail:
+	box_config_free(b);
+	return r;
+}
+
+struct env_entry {
+	const char *key;
+	const char *value;
+};
+
+static void env_default(struct strv *env, const char *key, const char *value)
+{
+	if (!strv_env_get(env, key))
+		strv_env_set(env, key, value);
+}
+
+#define NATIVE_PROXY_URL "http://127.0.0.1:3128"
+_Static_assert(NATIVE_PROXY_PORT == 3128, "the proxy variables name the port");
+
+static const struct env_entry base_env[] = {
+	{ "PATH", NATIVE_HOME "/.local/bin:" NATIVE_LINK_DIR
+			      ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+	{ "SHELL", "/bin/bash" },
+	{ "LANG", "C.UTF-8" },
+	{ "IS_SANDBOX", "1" },
+	{ "HTTP_PROXY", NATIVE_PROXY_URL },
+	{ "HTTPS_PROXY", NATIVE_PROXY_URL },
+	{ "ALL_PROXY", NATIVE_PROXY_URL },
+	{ "NO_PROXY", "localhost,127.0.0.1,::1,[::1]" },
+	{ "http_proxy", NATIVE_PROXY_URL },
+	{ "https_proxy", NATIVE_PROXY_URL },
+	{ "all_proxy", NATIVE_PROXY_URL },
+	{ "no_proxy", "localhost,127.0.0.1,::1,[::1]" },
+	/* Node's fetch and http ignore the variables above unless told. */
+	{ "NODE_USE_ENV_PROXY", "1" },
+};
+
+void native_session_env(const struct spec *s, const struct spec_config *config,
+			struct spec_session *session)
+{
+	const struct strv *defaults[] = { &s->env, config ? &config->env : NULL };
+	struct strv *env = &session->env;
+	bool root = session->user &&
+		    (strcmp(session->user, "root") == 0 || strcmp(session->user, "0") == 0);
+
+	for (size_t d = 0; d < ARRAY_SIZE(defaults); d++) {
+		for (size_t i = 0; defaults[d] && i < defaults[d]->n; i++) {
+			const char *eq = strchr(defaults[d]->v[i], '=');
+			auto_free char *key =
+				eq ? xstrndup(defaults[d]->v[i], (size_t)(eq - defaults[d]->v[i]))
+				   : NULL;
+
+			if (key)
+				env_default(env, key, eq + 1);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(base_env); i++)
+		env_default(env, base_env[i].key, base_env[i].value);
+	if (s->tmpl.kind == SPEC_TEMPLATE_HOST)
+		/* The system's own prefix is read-only there: global packages go to the home. */
+		env_default(env, "NPM_CONFIG_PREFIX", NATIVE_HOME "/.local");
+	env_default(env, "WORKSPACE_DIR", s->workspaces[0].path);
+	env_default(env, "WARD_SANDBOX", s->name);
+	/* Another user's home and name come from the box's own password file, which init reads. */
+	if (!session->user || root) {
+		env_default(env, "HOME", root ? "/root" : NATIVE_HOME);
+		env_default(env, "USER", root ? "root" : "agent");
+		env_default(env, "LOGNAME", root ? "root" : "agent");
+	}
+}
