@@ -8,7 +8,7 @@
  * the control socket.
  *
  * Invariants: a sandbox exists exactly when sandboxes/<id>/spec.json does (it is renamed in last);
- * it is running exactly when somebody holds the flock on its lock file; one unreadable record never
+ * it is running exactly when somebody holds the lock on its lock file; one unreadable record never
  * hides the others; nothing here follows a symlink that was planted in these directories.
  *
  * state knows sandboxes as JSON documents; spec.json's meaning belongs to spec/.
@@ -49,8 +49,12 @@ void sandbox_free(struct sandbox *s); /* takes NULL */
 
 /*
  * Make a sandbox: directories, then spec.json by rename. spec must hold string members id, name,
- * agent and the object array workspaces[0]{path,dev,ino}. The name must be free: -EEXIST
- * (ERR_CONFLICT) with e. Serialised against other creators by a lock on the data directory.
+ * agent and the object array workspaces[0]{path,dev,ino}. The boolean `named` tells that the user
+ * chose the name: such a sandbox is not its workspace's own (without the member: any name that
+ * state_free_name would not make). The name must be free, and the workspace have none of its own
+ * for this agent: else -EEXIST (ERR_CONFLICT). Serialised against other creators by a lock on the
+ * data directory. Not synced to disk: see state_sync. upper, work, home and log belong to the
+ * caller's user at first.
  */
 int state_create(const struct state_paths *p, struct json *spec, struct sandbox **ret,
 		 struct err *e);
@@ -59,16 +63,20 @@ int state_create(const struct state_paths *p, struct json *spec, struct sandbox 
 int state_find(const struct state_paths *p, const char *name_or_id, struct sandbox **ret,
 	       struct err *e);
 /* The unnamed-by-user sandbox of a workspace and agent: path, device and inode equal. -ENOENT
- * without message when there is none. */
+ * without message when there is none; ERR_CORRUPT when there is one and its record is bad. */
 int state_find_key(const struct state_paths *p, const char *agent, const char *workspace,
 		   uint64_t dev, uint64_t ino, struct sandbox **ret, struct err *e);
-/* Every sandbox, bad records included, oldest first. */
+/* Every sandbox, bad records included, oldest first. Raises RLIMIT_NOFILE when there are many. */
 int state_list(const struct state_paths *p, struct sandbox ***ret, size_t *ret_n, struct err *e);
 void state_list_free(struct sandbox **list, size_t n);
 
+/* Make a new sandbox survive a power failure; to be called when its box runs. */
+int state_sync(const struct sandbox *s, struct err *e);
+
 /*
  * The life lock. state_lock: 0 and *ret_fd when nobody runs it (pass the fd to the supervisor: the
- * lock lives as long as any copy of it); -EWOULDBLOCK when it is held.
+ * lock lives as long as any copy of it); -EWOULDBLOCK when it is held; ERR_NOT_FOUND when the
+ * sandbox was removed meanwhile.
  */
 int state_lock(const struct sandbox *s, int *ret_fd, struct err *e);
 bool state_is_running(const struct sandbox *s);
