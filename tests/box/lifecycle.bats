@@ -1,0 +1,221 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The life of a sandbox: one per workspace and agent, what survives stop, kill -9 and a second run,
+# workspaces and volumes, and who owns what.
+
+load ../lib/common
+
+setup() {
+	common_setup
+	WS="$TEST_DIR/project"
+	mkdir "$WS"
+	cd "$WS"
+}
+
+teardown() {
+	cd /
+	common_teardown
+}
+
+sh_in() { ward run -q shell -- -c "$1"; }
+
+id_mode() { ward inspect "$(ward ls -q)" | jq -r '.[0].enforcement.id_mode'; }
+
+need_rootfs() {
+	[ -d "${WARD_ROOTFS:-/nonexistent}/usr" ] || skip "no root file system for dir: templates (WARD_ROOTFS)"
+}
+
+# Every process of the box, seen from the host, by its network namespace.
+box_processes() {
+	local ns=$1 p
+	for p in /proc/[0-9]*/ns/net; do
+		[ "$(readlink "$p" 2>/dev/null)" = "$ns" ] && echo "$p"
+	done
+	return 0
+}
+
+@test "a second run in the same directory uses the same sandbox, also through a symlink" {
+	sh_in 'echo kept > /tmp/kept; echo home > ~/kept'
+	run sh_in 'cat /tmp/kept ~/kept'
+	[ "$output" = "kept"$'\n'"home" ]
+	ln -s "$WS" "$TEST_DIR/link"
+	cd "$TEST_DIR/link"
+	run sh_in 'cat /tmp/kept; pwd'
+	[ "$output" = "kept"$'\n'"$WS" ]
+	[ "$(ward ls -q | wc -l)" -eq 1 ]
+	ward run -q --name another shell -- -c 'test ! -e /tmp/kept'
+	[ "$(ward ls -q | wc -l)" -eq 2 ]
+}
+
+@test "another directory under the same path is not the same sandbox" {
+	sh_in 'touch /tmp/kept'
+	cd /
+	ward stop "$(ward ls -q)"
+	mv "$WS" "$TEST_DIR/old"
+	mkdir "$WS"
+	cd "$WS"
+	run sh_in 'test ! -e /tmp/kept && echo fresh'
+	[ "$output" = fresh ]
+}
+
+@test "files made inside belong to the user outside and nothing else is left in the workspace" {
+	sh_in 'echo x > made; mkdir d; echo y > d/z'
+	[ "$(stat -c %u:%g made d d/z | sort -u)" = "$(id -u):$(id -g)" ]
+	[ "$(ls -A | tr '\n' ' ')" = "d made " ]
+	rm -r made d
+}
+
+@test "a background process goes on between runs and ends with stop" {
+	sh_in 'setsid sleep 7777 >/dev/null 2>&1 </dev/null & echo $! > /tmp/pid'
+	sh_in 'kill -0 $(cat /tmp/pid)'
+	ward stop "$(ward ls -q)"
+	run sh_in 'kill -0 $(cat /tmp/pid) 2>/dev/null && tr "\0" " " < /proc/$(cat /tmp/pid)/cmdline || echo gone'
+	[[ "$output" != *7777* ]]
+}
+
+@test "files survive stop" {
+	sh_in 'echo a > /tmp/a; echo b > ~/b; echo c > c'
+	ward stop "$(ward ls -q)"
+	run ward ls
+	[[ "$output" == *stopped* ]]
+	run sh_in 'cat /tmp/a ~/b c'
+	[ "$output" = "a"$'\n'"b"$'\n'"c" ]
+}
+
+@test "files survive SIGKILL of every process of the sandbox, and it starts again" {
+	sh_in 'echo a > /tmp/a; setsid sleep 8888 >/dev/null 2>&1 </dev/null &'
+	local id run_dir pid
+	id=$(ward ls -q)
+	for pid in $(ward_processes); do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+	ended() { [ -z "$(ward_processes)" ]; }
+	wait_for ended
+	run ward ls
+	[[ "$output" == *stopped* ]]
+	run sh_in 'cat /tmp/a; pgrep -f "sleep 8888" || echo none'
+	[ "$output" = "a"$'\n'"none" ]
+	[ "$(ward ls -q)" = "$id" ]
+}
+
+@test "kill -9 of the supervisor alone ends the whole box at once" {
+	sh_in 'setsid sleep 9999 >/dev/null 2>&1 </dev/null & echo a > /tmp/a'
+	local mounts
+	mounts=$(wc -l </proc/self/mountinfo)
+	kill -9 "$(supervisor_pid)"
+	ended() { [ -z "$(ward_processes)" ]; }
+	wait_for ended
+	[ "$(wc -l </proc/self/mountinfo)" -eq "$mounts" ]
+	run sh_in 'cat /tmp/a'
+	[ "$output" = a ]
+}
+
+@test "sudo apt-get install works in a dir: template, and the package is still there in the next run" {
+	need_rootfs
+	local t="dir:$WARD_ROOTFS"
+	ward run -q -t "$t" shell -- -c 'sudo apt-get update -q && sudo apt-get install -q -y hello jq'
+	[ "$(ward run -q shell -- -c 'hello; echo "{\"a\":7}" | jq .a' | tail -n 1)" = 7 ]
+	ward stop "$(ward ls -q)"
+	run ward run -q shell -- -c 'hello'
+	[ "$output" = "Hello, world!" ]
+	# The template itself did not change.
+	[ ! -e "$WARD_ROOTFS/usr/bin/hello" ]
+}
+
+@test "further workspaces and :ro" {
+	mkdir "$TEST_DIR/docs" "$TEST_DIR/lib"
+	echo doc >"$TEST_DIR/docs/f"
+	run ward run -q shell . "$TEST_DIR/docs:ro" "$TEST_DIR/lib" -- -c \
+		"cat $TEST_DIR/docs/f; echo x > $TEST_DIR/docs/g || echo refused; echo y > $TEST_DIR/lib/h; pwd"
+	[[ "$output" == "doc"*"refused"*"$WS" ]]
+	[ ! -e "$TEST_DIR/docs/g" ]
+	[ "$(cat "$TEST_DIR/lib/h")" = y ]
+}
+
+@test "volumes: files and directories, read-only and not" {
+	mkdir "$TEST_DIR/data"
+	echo one >"$TEST_DIR/data/f"
+	echo two >"$TEST_DIR/file"
+	run ward run -q -v "$TEST_DIR/data:/data" -v "$TEST_DIR/file:/etc/given.conf:ro" shell -- -c \
+		'cat /data/f /etc/given.conf; echo w > /data/w; echo x > /etc/given.conf || echo refused'
+	[[ "$output" == "one"$'\n'"two"*"refused"* ]]
+	[ "$(cat "$TEST_DIR/data/w")" = w ]
+	[ "$(cat "$TEST_DIR/file")" = two ]
+}
+
+@test "only the workspace of the host is visible" {
+	echo private >"$HOME/private"
+	run sh_in "ls -A $HOME; cat $HOME/private; ls /home /root /srv /mnt /media 2>/dev/null"
+	[[ "$output" != *private$'\n'* ]]
+	run sh_in "find / -xdev -name private -not -path '/proc/*' 2>/dev/null"
+	[ -z "$output" ]
+}
+
+@test "settings are fixed at creation, and the run says which were not applied" {
+	sh_in true
+	run ward run --network open shell -- -c true
+	[ "$status" -eq 0 ]
+	[[ "$output" == *network* ]]
+	[[ "$output" == *--recreate* ]]
+	ward run -q --recreate --network open shell -- -c true
+	[ "$(ward inspect "$(ward ls -q)" | jq -r '.[0].network.preset')" = open ]
+}
+
+@test "the exit code is the program's own, 128+N for a signal, 126 and 127" {
+	run sh_in 'exit 42'
+	[ "$status" -eq 42 ]
+	run sh_in 'kill -TERM $$'
+	[ "$status" -eq 143 ]
+	run ward exec "$(ward ls -q)" /nonexistent/program
+	[ "$status" -eq 127 ]
+	run ward exec "$(ward ls -q)" /etc
+	[ "$status" -eq 126 ]
+}
+
+@test "stdin, stdout and stderr pass unchanged through pipes" {
+	head -c 3000000 /dev/urandom >"$TEST_DIR/blob"
+	ward run -q shell -- -c 'cat; echo err >&2' <"$TEST_DIR/blob" >"$TEST_DIR/out" 2>"$TEST_DIR/err"
+	cmp "$TEST_DIR/blob" "$TEST_DIR/out"
+	[ "$(cat "$TEST_DIR/err")" = err ]
+}
+
+@test "two runs at once in one directory share one sandbox" {
+	sh_in 'echo a >> log' &
+	local first=$!
+	sh_in 'echo b >> log' &
+	wait "$first"
+	wait "$!"
+	[ "$(sort log | tr '\n' ' ')" = "a b " ]
+	[ "$(ward ls -q | wc -l)" -eq 1 ]
+}
+
+@test "rm deletes the sandbox and never the workspace" {
+	sh_in 'echo w > keep; sudo -n true 2>/dev/null; mkdir -p ~/a/b; chmod 0 ~/a'
+	local id dir
+	id=$(ward ls -q)
+	dir="$XDG_DATA_HOME/ward/sandboxes/$id"
+	[ -d "$dir" ]
+	ward rm -f "$id"
+	[ ! -e "$dir" ]
+	[ "$(cat keep)" = w ]
+	[ -z "$(ward ls -q)" ]
+}
+
+@test "--rm removes the sandbox when the agent ends" {
+	ward run -q --rm shell -- -c 'exit 0'
+	[ -z "$(ward ls -q)" ]
+	run ward run -q --rm shell -- -c 'exit 3'
+	[ "$status" -eq 3 ]
+	[ -z "$(ward ls -q)" ]
+}
+
+@test "enforcement in inspect is measured: two user namespaces, seccomp, no network but lo" {
+	sh_in 'true'
+	local json
+	json=$(ward inspect "$(ward ls -q)")
+	[ "$(jq -r '.[0].status' <<<"$json")" = running ]
+	jq -e '.[0].enforcement.seccomp' <<<"$json"
+	jq -e '.[0].enforcement.namespaces' <<<"$json"
+	[ "$(sh_in 'ls /sys/class/net | tr "\n" " "')" = "lo " ]
+	[ "$(sh_in 'grep ^Seccomp: /proc/self/status | tr -dc 0-9')" = 2 ]
+}
