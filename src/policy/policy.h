@@ -8,8 +8,8 @@
  *
  * Invariants: an empty or absent rule set denies everything; deny beats allow; a name is compared
  * on label boundaries in lower case without a trailing dot; private, loopback, link-local, metadata
- * and other special addresses are refused unless a rule names that address (or that exact name with
- * `direct`), never because of a wildcard.
+ * and other special addresses are refused unless a rule names that address or a block that lies
+ * within the special one, never because of a wildcard or a name.
  */
 #ifndef WARD_POLICY_POLICY_H
 #define WARD_POLICY_POLICY_H
@@ -38,7 +38,8 @@ struct policy_host {
 /*
  * Length-counted bytes -> canonical host. LDH labels (underscore allowed inside names), A-labels
  * only; [..] around IPv6; IPv4 in any spelling other than four decimal parts (hex, octal, short,
- * one number) is refused, not interpreted. -EINVAL with e.
+ * one number) is refused, not interpreted. -EINVAL with e, whose kind is ERR_REFUSED for such
+ * spellings of an address and ERR_INPUT for everything else.
  */
 int policy_host_parse(const char *bytes, size_t n, struct policy_host *ret, struct err *e);
 /* "host:port" or "[v6]:port"; a missing port is default_port (0: refuse). */
@@ -53,9 +54,10 @@ void policy_rules_free(struct policy_rules *r); /* takes NULL */
  * Add one rule. pattern: host[:port|:lo-hi|:*], *.host (exactly one label more), **.host (host
  * itself is not matched; any depth), ** (every public name), IP or CIDR [:port], localhost:PORT (a
  * service of the host itself, reached inside as host.ward.internal:PORT and
- * host.docker.internal:PORT). Without a port: 80 and 443 for names, any for addresses. origin says
- * where the rule comes from ("kit claude", "--allow-host", "preset balanced") and is shown to
- * users. Public suffixes such as *.com are refused. -EINVAL with e naming the pattern.
+ * host.docker.internal:PORT). Without a port: 80 and 443 for names, any for addresses; a deny
+ * without a port means every port. origin says where the rule comes from ("kit claude",
+ * "--allow-host", "preset balanced") and is shown to users. Public suffixes such as *.com are
+ * refused. -EINVAL with e naming the pattern.
  */
 int policy_rules_add(struct policy_rules *r, bool allow, const char *pattern, const char *origin,
 		     struct err *e);
@@ -84,6 +86,12 @@ void policy_decide(const struct policy_rules *r, const struct policy_host *host,
  */
 void policy_decide_address(const struct policy_rules *r, const struct policy_host *host,
 			   uint16_t port, const struct sockaddr *addr, struct policy_verdict *ret);
+/*
+ * Decide on an address that turned out to be one of the host's own (the caller asks the kernel): it
+ * needs a rule with exactly this address, whatever policy_decide_address said.
+ */
+void policy_decide_own_address(const struct policy_rules *r, uint16_t port,
+			       const struct sockaddr *addr, struct policy_verdict *ret);
 /* Is the address one that no wildcard may reach? v4-mapped, NAT64, 6to4 and Teredo are unwrapped.
  */
 bool policy_address_special(const struct sockaddr *addr);
