@@ -27,9 +27,10 @@ void buf_puts(struct buf *b, const char *s);
 void buf_putc(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
-void buf_consume(struct buf *b, size_t n); /* drop n bytes from the front */
-const char *buf_str(const struct buf *b);  /* never NULL */
-char *buf_steal(struct buf *b);		   /* the string, owned by the caller; b becomes empty */
+void buf_consume(struct buf *b, size_t n);    /* drop n bytes from the front */
+void buf_truncate(struct buf *b, size_t len); /* drop what is behind len, if anything */
+const char *buf_str(const struct buf *b);     /* never NULL */
+char *buf_steal(struct buf *b);		      /* the string, owned by the caller; b becomes empty */
 #define auto_buf __attribute__((cleanup(buf_free))) struct buf
 
 struct strv {

@@ -26,6 +26,11 @@ int text_duration(const char *s, uint64_t *ret_seconds);
 
 bool text_starts(const char *s, const char *prefix);
 bool text_ends(const char *s, const char *suffix);
+/*
+ * The UTF-8 character at the front of n bytes: its length, 1..4, and its number in *ret; 0 when
+ * there is none (n == 0, an overlong or truncated form, a surrogate, above U+10FFFF).
+ */
+size_t text_utf8_next(const char *s, size_t n, uint32_t *ret);
 /* True when s is valid UTF-8 without NUL. */
 bool text_is_utf8(const char *s, size_t n);
 
@@ -36,10 +41,10 @@ bool text_is_utf8(const char *s, size_t n);
 int text_check_name(const char *what, const char *name, struct err *e);
 
 /*
- * Append foreign text for a terminal or a log line: C0 (but \t when keep_tab), DEL, C1 (also as
- * UTF-8), invalid UTF-8 and bidirectional or other invisible format characters (U+200B..F,
- * U+202A..E, U+2060..F, U+FEFF, U+061C) become \xNN or \u{NNNN}; backslash becomes \\.  At most
- * `max` bytes of input are taken, then "..." is added.
+ * Append foreign text for a terminal or a log line: C0 (the tab too), DEL, C1 (also as
+ * UTF-8), invalid UTF-8, line separators and bidirectional or other invisible format characters
+ * (U+200B..F, U+2028..E, U+2060..F, U+FEFF, U+061C, tags) become \xNN or \u{NNNN}; backslash
+ * becomes \\.  At most `max` bytes of input are taken, then "..." is added.
  */
 void text_escape(struct buf *out, const char *s, size_t n, size_t max);
 /* The same as a new string (max 4096 bytes of input); for messages. */
