@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Count test results.
+
+usage: count.py tap NAME FILE EXIT [SKIPS]     results of one bats run in TAP format
+       count.py meson FILE EXIT                build/meson-logs/testlog.json, one line a suite
+       count.py sum FILE                       add up the lines that the others printed
+
+Prints "NAME: N passed, N failed, N skipped" for each suite (sum: without the name, as the last line
+of everything).  What went wrong is shown on standard error.  EXIT is the exit status of the runner:
+a runner that failed although no test did counts as a failure, because then tests are missing.
+SKIPS lists the skips that are allowed: PATTERN<TAB>REASON, matched against "NAME: test # reason"; with
+it any other skip is a failure.  Exit status 1 when there was a failure, or nothing ran at all.
+"""
+import json
+import re
+import sys
+
+LINE = re.compile(r"^(?:(.*): )?(\d+) passed, (\d+) failed, (\d+) skipped$")
+
+
+def allowed_skips(path):
+    rules = []
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            if line.strip() and not line.startswith("#"):
+                rules.append(re.compile(line.rstrip("\n").split("\t")[0]))
+    return rules
+
+
+def report(name, passed, failed, skipped):
+    print(f"{name}: {passed} passed, {failed} failed, {skipped} skipped" if name
+          else f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed else 0
+
+
+def tap(name, path, status, skips=None):
+    passed = failed = skipped = 0
+    planned = None
+    rules = allowed_skips(skips) if skips else None
+    show = False
+    with open(path, encoding="utf-8", errors="replace") as f:
+        for line in f:
+            line = line.rstrip("\n")
+            plan = re.match(r"1\.\.(\d+)", line)
+            result = re.match(r"(ok|not ok) \d+ ?(.*)", line)
+            if plan:
+                planned = int(plan.group(1))
+            elif result:
+                text = result.group(2)
+                skip = re.search(r" # skip\b", text)
+                show = False
+                if result.group(1) == "not ok":
+                    failed += 1
+                    show = True
+                elif skip and rules is not None and not any(r.search(f"{name}: {text}") for r in rules):
+                    failed += 1
+                    print(f"{name}: this skip is not in the list: {text}", file=sys.stderr)
+                elif skip:
+                    skipped += 1
+                    print(f"{name}: skipped: {text}", file=sys.stderr)
+                else:
+                    passed += 1
+            if show:
+                print(f"{name}: {line}", file=sys.stderr)
+    ran = passed + failed + skipped
+    if planned != ran:
+        failed += 1
+        print(f"{name}: {ran} tests reported, {planned} planned", file=sys.stderr)
+    elif int(status) != 0 and failed == 0:
+        failed += 1
+        print(f"{name}: the runner ended with {status}", file=sys.stderr)
+    # A suite may consist of skips alone (no such user on this machine); the sum must not.
+    return report(name, passed, failed, skipped) if failed else report(name, passed, 0, skipped) and 0
+
+
+def meson(path, status):
+    """cmocka programs tell how many of their tests passed; other programs are one test each."""
+    suites = {}
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            t = json.loads(line)
+            suite = (t.get("suite") or ["ward:other"])[0].split(":")[-1]
+            counts = suites.setdefault(suite, [0, 0, 0])
+            text = (t.get("stdout") or "") + "\n" + (t.get("stderr") or "")
+            inner = [sum(int(n) for n in re.findall(rf"\[  {word} +\] (\d+) test\(s\)[.,]", text))
+                     for word in ("PASSED", "FAILED", "SKIPPED")]
+            if t["result"] == "SKIP":
+                counts[2] += 1
+            elif t["result"] == "OK":
+                if any(inner):
+                    counts[0] += inner[0]
+                    counts[2] += inner[2]
+                else:
+                    counts[0] += 1
+            else:
+                counts[0] += inner[0]
+                counts[1] += max(inner[1], 1)
+                print(f"{suite}: {t['name']}: {t['result']}\n{text.strip()[-4000:]}", file=sys.stderr)
+    failed = sum(c[1] for c in suites.values())
+    if not suites or (int(status) != 0 and not failed):
+        suites.setdefault("unit", [0, 0, 0])[1] += 1
+        print(f"meson test ended with {status}", file=sys.stderr)
+    return max([report(name, *suites[name]) for name in sorted(suites)])
+
+
+def total(path):
+    sums = [0, 0, 0]
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            m = LINE.match(line.rstrip("\n"))
+            if m:
+                sums = [a + int(b) for a, b in zip(sums, m.groups()[1:])]
+    return report("", *sums)
+
+
+def main(argv):
+    verbs = {"tap": (tap, 3, 4), "meson": (meson, 2, 2), "sum": (total, 1, 1)}
+    if len(argv) < 2 or argv[1] not in verbs:
+        sys.exit(__doc__)
+    f, low, high = verbs[argv[1]]
+    if not low <= len(argv) - 2 <= high:
+        sys.exit(__doc__)
+    return f(*argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
