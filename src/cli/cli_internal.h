@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli_internal: what the verbs share.
+ */
+#ifndef WARD_CLI_CLI_INTERNAL_H
+#define WARD_CLI_CLI_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "cli/options.h"
+#include "engine/engine.h"
+#include "spec/spec.h"
+#include "state/state.h"
+
+enum cli_exit {
+	CLI_EXIT_OK = 0,
+	CLI_EXIT_NOT_FOUND = 1,	       /* no such sandbox (listing verbs) */
+	CLI_EXIT_USAGE = 2,	       /* the command line is wrong */
+	CLI_EXIT_FAILED = 125,	       /* Ward failed */
+	CLI_EXIT_CANNOT_EXECUTE = 126, /* the program in the sandbox cannot be executed */
+	CLI_EXIT_NO_PROGRAM = 127,     /* the program was not found in the sandbox */
+};
+
+/* Every option of every verb has its place here; a verb reads only those of its own table. */
+struct cli_values {
+	bool help;
+	bool debug;
+	bool quiet;
+	bool json;
+	bool detach;
+	bool interactive;
+	bool tty;
+	bool raw_tty;
+	bool rm;
+	bool recreate;
+	bool dry_run;
+	bool force;
+	bool all;
+	bool follow;
+	bool raw;
+	const char *format;
+	const char *name;
+	const char *template;
+	const char *workspace; /* run: the directory; exec: the working directory inside */
+	const char *credentials;
+	const char *network;
+	const char *detach_keys;
+	const char *user;
+	const char *timeout;
+	struct strv env;
+	struct strv env_file;
+	struct strv volume;
+	struct strv hide;
+	struct strv allow_host;
+	struct strv deny_host;
+	struct strv filter;
+};
+
+struct cli;
+
+struct verb_example {
+	const char *command; /* without "ward " */
+	const char *what;
+};
+
+/* Which exit codes the help of a verb lists. */
+enum verb_exits { VERB_EXITS_LISTING, VERB_EXITS_PROGRAM, VERB_EXITS_MAX };
+
+struct verb {
+	const char *name;
+	const char *alias;    /* NULL: none */
+	const char *operands; /* synopsis behind the options */
+	const char *summary;  /* one line, no full stop */
+	const char *text;     /* paragraphs, separated by an empty line */
+	const struct option *options;
+	size_t noptions;
+	const struct verb_example *examples;
+	size_t nexamples;
+	const char *see_also; /* "run create": other verbs */
+	enum verb_exits exits;
+	bool stop_at_operand; /* what follows the first operand belongs to a program */
+	bool no_engine;	      /* works without state and configuration */
+	unsigned min;	      /* operands */
+	unsigned max;	      /* 0: none; UINT_MAX: any */
+	enum complete complete;
+	const char *words; /* "bash|zsh|fish": what the first operand may be */
+	int (*run)(struct cli *c, struct err *e);
+};
+
+struct cli {
+	const char *program; /* "ward" or "docker sandbox": for usage lines */
+	const struct verb *verb;
+	struct cli_values v;
+	struct options_operands operands;
+	struct engine_context engine;
+	const struct engine_ops *ops;
+};
+
+/* verbs.c */
+extern const struct verb cli_verbs[];
+extern const size_t cli_nverbs;
+const struct verb *cli_verb_find(const char *name); /* or alias; NULL */
+/* Text of an exit code for help and man pages; rows until `what` is NULL. */
+struct exit_text {
+	const char *code;
+	const char *what;
+};
+const struct exit_text *cli_exit_texts(enum verb_exits x);
+
+/* help.c */
+void cli_help(const char *program, struct buf *out);
+void cli_help_verb(const char *program, const struct verb *v, struct buf *out);
+/* man.c: roff of ward-VERB(1), or of ward(1) when v is NULL. */
+void cli_man(const struct verb *v, struct buf *out);
+/* completion.c: shell is "bash", "zsh" or "fish". */
+int cli_completion(const char *shell, struct buf *out, struct err *e);
+
+/* cli.c */
+int cli_run(const char *program, int argc, char **argv);
+/* Exit code of an error: usage is 2; not found is 1 for listing verbs; everything else 125. */
+int cli_exit_code(const struct cli *c, const struct err *e);
+/* The exit code of several attempts: the worse one. */
+int cli_worse(int a, int b);
+/* A sandbox named on the command line; a word that can be no name is a usage error. */
+int cli_find(struct cli *c, const char *name, struct sandbox **ret, struct err *e);
+/* Its spec; a damaged record is ERR_CORRUPT with the cure. */
+int cli_spec(const struct sandbox *s, struct spec **ret, struct err *e);
+/* The name of a sandbox for people: its name, or its id when the record is unreadable. Borrowed. */
+const char *cli_sandbox_name(const struct sandbox *s);
+/* Did the user ask for JSON (--json or --format json)? */
+bool cli_wants_json(const struct cli *c);
+/* Answer a yes/no question on a terminal; true when stdin is no terminal. */
+bool cli_confirm(const char *question);
+
+/* term.c: the only writers to stdout and stderr. */
+void term_error(const struct err *e);
+/* "ward: ..." on stderr: a remark about what happens, suppressed by -q. */
+void term_note(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same, never suppressed. */
+void term_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void term_debug(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Results. Failure to write (a full disk, a closed pipe) is an error of the verb. */
+int term_out(const struct buf *b, struct err *e);
+int term_out_json(const struct json *j, struct err *e);
+bool term_colour(int fd);
+enum { TERM_COLUMNS_MAX = 8 };
+/* Rows of cells, aligned; the cells must be escaped already. The first row is the heading. */
+struct term_table {
+	size_t columns;
+	struct strv cells;
+};
+void term_table_cell(struct term_table *t, const char *foreign); /* escapes */
+void term_table_write(const struct term_table *t, struct buf *out);
+void term_table_clear(struct term_table *t);
+/* A message with control characters made visible; backslashes stay, so that text which was escaped
+ * before is not escaped twice. */
+void term_escape_message(struct buf *out, const char *s);
+
+/* envfile.c: pure. Lines K=V, K (taken from `inherit`), empty and # comment. */
+int envfile_parse(const char *text, size_t n, const char *origin, char *const *inherit,
+		  struct strv *ret, struct err *e);
+/* One -e value: "K=V", or "K" taken from inherit; absent there: nothing is added. */
+int envfile_parse_one(const char *text, char *const *inherit, struct strv *ret, struct err *e);
+
+/* session.c: what a program in a sandbox gets, and how its end becomes an exit code. */
+int cli_session_env(struct cli *c, const struct spec *s, const struct kit *k, struct strv *ret,
+		    struct err *e);
+/* The -e and --env-file values of this command line. */
+int cli_given_env(struct cli *c, struct strv *ret, struct err *e);
+void cli_session_size(struct spec_session *s); /* rows and cols of the user's terminal */
+/* Refuse arguments that are not UTF-8 (they could not be passed on unchanged). */
+int cli_check_args(const struct strv *args, struct err *e);
+/* Print what happened and return the exit code. */
+int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
+		    const struct engine_result *r);
+
+/* Did the program itself fail to start (126, 127), as opposed to Ward? */
+bool cli_program_failed(int r, const struct err *e);
+/* The number of a session on the command line. */
+int cli_session_id(const char *text, uint32_t *ret, struct err *e);
+
+/* runspec.c: the command line of run and create becomes a spec. */
+struct run_request {
+	struct kit *kit;
+	struct spec_workspace *workspaces;
+	size_t nworkspaces;
+	struct strv agent_args;
+};
+void run_request_clear(struct run_request *q);
+/* Split the operands behind AGENT; all_workspaces: nothing belongs to the agent (create). */
+int run_request_operands(struct cli *c, bool all_workspaces, struct run_request *q, struct err *e);
+/* A spec without id and name. */
+int run_spec_build(struct cli *c, const struct run_request *q, struct spec **ret, struct err *e);
+/* The workspaces of an existing sandbox, for the request of `run SANDBOX`. */
+void run_request_workspaces_of(struct run_request *q, const struct spec *s);
+/* The spec of an existing sandbox, changed by what this command line gives; without an id. */
+int run_spec_override(struct cli *c, const struct run_request *q, const struct json *old,
+		      struct spec **ret, struct err *e);
+/* Names of the options whose values differ from the sandbox's, ", "-separated, or "". */
+int run_spec_difference(struct cli *c, const struct run_request *q, const struct spec *old,
+			struct buf *out, struct err *e);
+/* The template for an agent when the command line names none. */
+int run_template_choose(struct cli *c, const struct kit *k, struct spec_template *ret,
+			struct err *e);
+/* Labels that scripts written for Docker look for. */
+void run_labels(const struct spec *s, struct strv *labels);
+
+/* ls.c: the sandboxes that pass --filter. */
+struct listed {
+	struct sandbox *sandbox; /* borrowed from the list */
+	struct spec *spec;	 /* NULL: broken */
+	const char *status;
+	char *problem; /* why it is broken */
+};
+struct listing {
+	struct sandbox **all;
+	size_t nall;
+	struct listed *v;
+	size_t n;
+};
+int cli_list(struct cli *c, struct listing *ret, struct err *e);
+void cli_list_clear(struct listing *l);
+
+/* stream.c: an engine call that writes or reads a stream, in a child process. */
+struct stream {
+	int pid;
+	int fd;	    /* our end of the pipe */
+	int err_fd; /* its struct err, when it fails */
+};
+typedef int stream_fn(struct cli *c, int fd, void *arg, struct err *e);
+/* writes: the child writes and we read; else the other way round. */
+int stream_start(struct cli *c, bool writes, stream_fn *fn, void *arg, struct stream *ret,
+		 struct err *e);
+/* Close our end, wait, and give the child's error. */
+int stream_finish(struct stream *s, struct err *e);
+
+/* plain.c: recorded terminal output as plain text; pure, incremental. */
+struct plain {
+	int state;
+	unsigned char tail[4]; /* an unfinished UTF-8 character */
+	size_t ntail;
+};
+void plain_feed(struct plain *p, const char *bytes, size_t n, struct buf *out);
+void plain_finish(struct plain *p, struct buf *out);
+
+/* cmd_*.c */
+int cmd_run(struct cli *c, struct err *e);
+int cmd_create(struct cli *c, struct err *e);
+int cmd_exec(struct cli *c, struct err *e);
+int cmd_attach(struct cli *c, struct err *e);
+int cmd_sessions(struct cli *c, struct err *e);
+int cmd_ls(struct cli *c, struct err *e);
+int cmd_inspect(struct cli *c, struct err *e);
+int cmd_stop(struct cli *c, struct err *e);
+int cmd_rm(struct cli *c, struct err *e);
+int cmd_prune(struct cli *c, struct err *e);
+int cmd_cp(struct cli *c, struct err *e);
+int cmd_logs(struct cli *c, struct err *e);
+int cmd_kit(struct cli *c, struct err *e);
+int cmd_version(struct cli *c, struct err *e);
+int cmd_help(struct cli *c, struct err *e);
+int cmd_completion(struct cli *c, struct err *e);
+
+#endif

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_exec: exec, attach and sessions.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/cli_internal.h"
+
+bool cli_program_failed(int r, const struct err *e)
+{
+	return r < 0 &&
+	       ((e->kind == ERR_NOT_FOUND && r == -ENOENT) || r == -EACCES || r == -ENOEXEC);
+}
+
+/* --- exec ----------------------------------------------------------------------------------------
+ */
+
+static int check_tty(const struct cli *c, struct err *e)
+{
+	if (!c->v.tty || !c->v.interactive || c->v.detach || isatty(STDIN_FILENO))
+		return 0;
+	err_set(e, ERR_USAGE, -ENOTTY, "option --tty: standard input is not a terminal");
+	return err_hint(e, "leave out -t");
+}
+
+static int fill_session(struct cli *c, const struct spec *spec, struct spec_session *s,
+			struct err *e)
+{
+	const struct strv *o = &c->operands.v;
+	struct kit *kit = NULL;
+	size_t first = strcmp(o->v[1], "--") == 0 ? 2 : 1;
+	int r;
+
+	if (first >= o->n || !*o->v[first])
+		return err_set(e, ERR_USAGE, -EINVAL, "exec: a command is expected: %s",
+			       c->verb->operands);
+	for (size_t i = first; i < o->n; i++)
+		strv_add(&s->argv, o->v[i]);
+	r = cli_check_args(&s->argv, e);
+	if (r < 0)
+		return r;
+	if (c->v.workspace && c->v.workspace[0] != '/')
+		return err_set(e, ERR_USAGE, -EINVAL,
+			       "option --workdir: a path inside the sandbox begins with /");
+	s->cwd = c->v.workspace ? xstrdup(c->v.workspace) : NULL;
+	s->user = c->v.user ? xstrdup(c->v.user) : NULL;
+	s->tty = c->v.tty;
+	s->interactive = c->v.interactive;
+	cli_session_size(s);
+	/* A kit that is gone or broken must not keep anybody from looking into the sandbox. */
+	if (kit_load(spec->agent, c->engine.paths.config, &kit, NULL) < 0)
+		term_debug(c, "no kit for agent %s", spec->agent);
+	r = cli_session_env(c, spec, kit, &s->env, e);
+	kit_free(kit);
+	return r;
+}
+
+static int exec_failed(const struct strv *argv, int code, const struct err *cause)
+{
+	struct err e = *cause;
+	auto_free char *program = text_escaped(argv->v[0]);
+
+	if (code == -ENOENT)
+		err_set(&e, ERR_NOT_FOUND, code, "'%s' was not found in the sandbox", program);
+	term_error(&e);
+	return code == -ENOENT ? CLI_EXIT_NO_PROGRAM : CLI_EXIT_CANNOT_EXECUTE;
+}
+
+static int exec_in(struct cli *c, struct sandbox *box, struct spec_session *session, struct err *e)
+{
+	struct engine_term term = { .tty = session->tty && isatty(STDIN_FILENO) &&
+					   isatty(STDOUT_FILENO),
+				    .interactive = session->interactive,
+				    .raw_tty = c->v.raw_tty,
+				    .detach_keys = c->v.detach_keys };
+	struct engine_result result = { 0 };
+	auto_buf b = BUF_INIT;
+	bool started = false;
+	uint32_t id = 0;
+	int r = c->ops->start(&c->engine, box, &started, e);
+
+	if (r < 0)
+		return r;
+	r = c->ops->exec(&c->engine, box, session, c->v.detach, &term, &id, &result, e);
+	if (cli_program_failed(r, e))
+		return exec_failed(&session->argv, r, e);
+	if (r < 0)
+		return r;
+	if (!c->v.detach)
+		return cli_session_end(c, box, id, &result);
+	buf_printf(&b, "%u\n", (unsigned)id);
+	return term_out(&b, e);
+}
+
+int cmd_exec(struct cli *c, struct err *e)
+{
+	struct spec_session session = { .kind = SPEC_SESSION_EXEC };
+	struct sandbox *box = NULL;
+	struct spec *spec = NULL;
+	int r = check_tty(c, e);
+
+	if (r == 0)
+		r = cli_find(c, c->operands.v.v[0], &box, e);
+	if (r == 0)
+		r = cli_spec(box, &spec, e);
+	if (r == 0)
+		r = fill_session(c, spec, &session, e);
+	if (r == 0)
+		r = exec_in(c, box, &session, e);
+	spec_session_clear(&session);
+	spec_free(spec);
+	sandbox_free(box);
+	return r;
+}
+
+/* --- attach
+ * --------------------------------------------------------------------------------------- */
+
+int cli_session_id(const char *text, uint32_t *ret, struct err *e)
+{
+	uint64_t id = 0;
+
+	if (text_u64(text, UINT32_MAX, &id) < 0 || id == 0) {
+		auto_buf shown = BUF_INIT;
+
+		text_escape(&shown, text, strlen(text), 40);
+		return err_set(e, ERR_USAGE, -EINVAL, "'%s' is not the number of a session",
+			       buf_str(&shown));
+	}
+	*ret = (uint32_t)id;
+	return 0;
+}
+
+static bool flag(const struct json *j, const char *key)
+{
+	bool b = false;
+
+	return json_get_bool(j, key, &b) == 0 && b;
+}
+
+static bool is_agent(const struct json *session)
+{
+	const char *kind = NULL;
+
+	return json_get_string(session, "kind", &kind) == 0 && strcmp(kind, "agent") == 0;
+}
+
+/*
+ * The session to attach to: the one asked for, else the newest agent that runs, else the newest
+ * program that runs.
+ */
+static const struct json *choose(const struct json *list, uint32_t id)
+{
+	const struct json *best = NULL;
+
+	for (size_t i = 0; i < json_len(list); i++) {
+		const struct json *s = json_at(list, i);
+		uint64_t number = 0, newest = 0;
+
+		if (json_get_uint(s, "id", &number) < 0)
+			continue;
+		if (id && number == id)
+			return s;
+		if (id || !flag(s, "running"))
+			continue;
+		if (best)
+			(void)json_get_uint(best, "id", &newest);
+		if (!best || (is_agent(s) && !is_agent(best)) ||
+		    (is_agent(s) == is_agent(best) && number > newest))
+			best = s;
+	}
+	return best;
+}
+
+static int attach_to(struct cli *c, struct sandbox *box, uint32_t id, struct err *e)
+{
+	struct engine_term term = { .interactive = true,
+				    .raw_tty = c->v.raw_tty,
+				    .detach_keys = c->v.detach_keys };
+	struct engine_result result = { 0 };
+	const char *name = cli_sandbox_name(box);
+	const struct json *session;
+	auto_json list = NULL;
+	uint64_t number = 0;
+	int r = c->ops->sessions(&c->engine, box, &list, e);
+
+	if (r < 0)
+		return r;
+	session = choose(list, id);
+	if (!session && id) {
+		err_set(e, ERR_NOT_FOUND, -ENOENT, "sandbox '%s': no session %u", name,
+			(unsigned)id);
+		return err_hint(e, "ward sessions %s", name);
+	}
+	if (!session || !flag(session, "running")) {
+		err_set(e, ERR_NOT_FOUND, -ENOENT, "sandbox '%s': %s", name,
+			session ? "this session has ended" : "nothing runs in it");
+		return session ? err_hint(e, "ward logs %s %u", name, (unsigned)id)
+			       : err_hint(e, "ward run %s", name);
+	}
+	(void)json_get_uint(session, "id", &number);
+	term.tty = flag(session, "tty") && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	r = c->ops->attach(&c->engine, box, (uint32_t)number, &term, &result, e);
+	return r < 0 ? r : cli_session_end(c, box, (uint32_t)number, &result);
+}
+
+int cmd_attach(struct cli *c, struct err *e)
+{
+	struct sandbox *box = NULL;
+	uint32_t id = 0;
+	int r = 0;
+
+	if (c->operands.v.n > 1)
+		r = cli_session_id(c->operands.v.v[1], &id, e);
+	if (r == 0)
+		r = cli_find(c, c->operands.v.v[0], &box, e);
+	if (r == 0 && !state_is_running(box)) {
+		err_set(e, ERR_CONFLICT, -ENOTCONN, "sandbox '%s': it is not running",
+			cli_sandbox_name(box));
+		r = err_hint(e, "ward run %s", cli_sandbox_name(box));
+	}
+	if (r == 0)
+		r = attach_to(c, box, id, e);
+	sandbox_free(box);
+	return r;
+}
+
+/* --- sessions
+ * -------------------------------------------------------------------------------------- */
+
+static void status_text(const struct json *s, struct buf *out)
+{
+	int64_t code = 0;
+
+	if (flag(s, "running"))
+		buf_puts(out, flag(s, "attached") ? "attached" : "running");
+	else if (json_get_int(s, "exit_code", &code) == 0)
+		buf_printf(out, "exited (%d)", (int)code);
+	else
+		buf_puts(out, "ended");
+}
+
+/* started_at is written as RFC 3339 text; a number of seconds is understood as well. */
+static void age_text(const struct json *s, char out[static 32])
+{
+	const char *text = NULL;
+	int64_t at = 0;
+
+	out[0] = '\0';
+	if (json_get_string(s, "started_at", &text) == 0) {
+		if (text_parse_rfc3339(text, &at) < 0)
+			return;
+	} else if (json_get_int(s, "started_at", &at) < 0) {
+		return;
+	}
+	text_ago(at, (int64_t)time(NULL), out);
+}
+
+static void session_row(struct term_table *t, const struct json *s)
+{
+	auto_strv argv = STRV_INIT;
+	auto_buf number = BUF_INIT, status = BUF_INIT, command = BUF_INIT;
+	char age[32];
+	uint64_t id = 0;
+
+	(void)json_get_uint(s, "id", &id);
+	(void)json_get_strv(s, "argv", &argv);
+	buf_printf(&number, "%u", (unsigned)id);
+	status_text(s, &status);
+	age_text(s, age);
+	for (size_t i = 0; i < argv.n; i++)
+		buf_printf(&command, "%s%s", i ? " " : "", argv.v[i]);
+	term_table_cell(t, buf_str(&number));
+	term_table_cell(t, is_agent(s) ? "agent" : "exec");
+	term_table_cell(t, buf_str(&status));
+	term_table_cell(t, flag(s, "tty") ? "yes" : "no");
+	term_table_cell(t, age);
+	term_table_cell(t, buf_str(&command));
+}
+
+int cmd_sessions(struct cli *c, struct err *e)
+{
+	static const char *const heads[] = { "SESSION", "KIND",	   "STATUS",
+					     "TTY",	"STARTED", "COMMAND" };
+	struct term_table t = { .columns = ARRAY_SIZE(heads) };
+	struct sandbox *box = NULL;
+	auto_json list = NULL;
+	auto_buf b = BUF_INIT;
+	int r = cli_find(c, c->operands.v.v[0], &box, e);
+
+	if (r == 0)
+		r = c->ops->sessions(&c->engine, box, &list, e);
+	if (r == 0 && cli_wants_json(c)) {
+		r = term_out_json(list, e);
+	} else if (r == 0) {
+		for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
+			term_table_cell(&t, heads[i]);
+		for (size_t i = 0; i < json_len(list); i++)
+			session_row(&t, json_at(list, i));
+		term_table_write(&t, &b);
+		r = term_out(&b, e);
+	}
+	term_table_clear(&t);
+	sandbox_free(box);
+	return r;
+}

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_run: run and create.
+ *
+ *   word -> agent (a kit) or existing sandbox
+ *        -> find the sandbox of workspace and agent, or of that name
+ *        -> missing: make it; there: say which options keep their old value
+ *        -> start it if it is stopped -> start the agent and relay its terminal
+ *
+ * Two runs that make the same sandbox at the same moment: one makes it, the other one is told by
+ * state that it exists, and finds it in the next round.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/cli_internal.h"
+
+enum { CREATE_ROUNDS = 10 };
+
+struct launch {
+	struct run_request q;
+	struct sandbox *sandbox; /* NULL while there is none */
+	struct spec *spec;	 /* of the sandbox */
+	bool by_name;		 /* the operand named a sandbox, not an agent */
+	bool created;
+};
+
+static void launch_clear(struct launch *l)
+{
+	run_request_clear(&l->q);
+	sandbox_free(l->sandbox);
+	spec_free(l->spec);
+}
+
+static void set_sandbox(struct launch *l, struct sandbox *s, struct spec *spec)
+{
+	sandbox_free(l->sandbox);
+	spec_free(l->spec);
+	l->sandbox = s;
+	l->spec = spec;
+}
+
+/* --- which agent, which sandbox --------------------------------------------------------------- */
+
+static int nothing_of_that_name(struct cli *c, const char *word, struct err *e)
+{
+	auto_strv names = STRV_INIT;
+	auto_buf shown = BUF_INIT;
+	struct sandbox **list = NULL;
+	const char *nearest;
+	size_t n = 0;
+
+	(void)kit_names(c->engine.paths.config, &names, NULL);
+	if (state_list(&c->engine.paths, &list, &n, NULL) == 0) {
+		for (size_t i = 0; i < n; i++)
+			strv_add(&names, cli_sandbox_name(list[i]));
+		state_list_free(list, n);
+	}
+	text_escape(&shown, word, strlen(word), 80);
+	err_set(e, ERR_NOT_FOUND, -ENOENT, "no agent and no sandbox named '%s'", buf_str(&shown));
+	nearest = text_nearest(word, (const char *const *)strv_argv(&names), names.n);
+	if (nearest)
+		return err_hint(e, "did you mean '%s'? 'ward kit ls' lists the agents", nearest);
+	return err_hint(e, "'ward kit ls' lists the agents, 'ward ls' the sandboxes");
+}
+
+/* The operand is the name or id of a sandbox; its agent comes from its record. */
+static int use_sandbox(struct cli *c, struct launch *l, struct sandbox *s, struct err *e)
+{
+	const struct strv *o = &c->operands.v;
+	struct spec *spec = NULL;
+	size_t first = 1;
+	int r;
+
+	l->sandbox = s;
+	l->by_name = true;
+	r = cli_spec(s, &spec, e);
+	if (r < 0)
+		return r;
+	l->spec = spec;
+	if (c->v.workspace || c->v.name)
+		return err_set(e, ERR_USAGE, -EINVAL,
+			       "option --%s: sandbox '%s' exists already and keeps its %s",
+			       c->v.name ? "name" : "workspace", spec->name,
+			       c->v.name ? "name" : "workspace");
+	r = kit_load(spec->agent, c->engine.paths.config, &l->q.kit, e);
+	if (r < 0)
+		return err_prefix(e, "sandbox '%s'", spec->name);
+	run_request_workspaces_of(&l->q, spec);
+	if (o->n > first && strcmp(o->v[first], "--") == 0)
+		first++;
+	for (size_t i = first; i < o->n; i++)
+		strv_add(&l->q.agent_args, o->v[i]);
+	return cli_check_args(&l->q.agent_args, e);
+}
+
+static int identify(struct cli *c, bool agents_only, struct launch *l, struct err *e)
+{
+	const char *word = c->operands.v.v[0];
+	struct sandbox *s = NULL;
+	struct err ignored = ERR_INIT;
+	int r = kit_load(word, c->engine.paths.config, &l->q.kit, e);
+
+	if (r == 0)
+		return run_request_operands(c, agents_only, &l->q, e);
+	if (e->kind != ERR_NOT_FOUND && e->kind != ERR_USAGE &&
+	    text_check_name("", word, NULL) == 0)
+		return r; /* there is such a kit, and it is bad */
+	if (!agents_only) {
+		r = state_find(&c->engine.paths, word, &s, &ignored);
+		if (r == 0)
+			return use_sandbox(c, l, s, e);
+		if (ignored.kind != ERR_NOT_FOUND) {
+			*e = ignored;
+			return r;
+		}
+	}
+	return nothing_of_that_name(c, word, e);
+}
+
+/* A sandbox of the given --name must be that of this agent and workspace. */
+static int check_named(const struct launch *l, const struct spec *spec, struct err *e)
+{
+	const struct spec_workspace *w = &l->q.workspaces[0];
+
+	if (strcmp(spec->agent, l->q.kit->name) == 0 &&
+	    strcmp(spec->workspaces[0].path, w->path) == 0)
+		return 0;
+	err_set(e, ERR_CONFLICT, -EEXIST, "sandbox '%s': it exists already, for %s in %s",
+		spec->name, spec->agent, spec->workspaces[0].path);
+	return err_hint(e, "choose another --name, or: ward run %s", spec->name);
+}
+
+/* Find the sandbox that this command line means; l->sandbox stays NULL when there is none. */
+static int find_existing(struct cli *c, struct launch *l, struct err *e)
+{
+	const struct spec_workspace *w = &l->q.workspaces[0];
+	struct err problem = ERR_INIT;
+	struct sandbox *s = NULL;
+	struct spec *spec = NULL;
+	int r;
+
+	if (c->v.name)
+		r = state_find(&c->engine.paths, c->v.name, &s, &problem);
+	else
+		r = state_find_key(&c->engine.paths, l->q.kit->name, w->path, w->dev, w->ino, &s,
+				   &problem);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) {
+		*e = problem;
+		return r;
+	}
+	r = cli_spec(s, &spec, e);
+	/* state_find also takes an id: that is not the name that was asked for. */
+	if (r == 0 && c->v.name && strcmp(spec->name, c->v.name) != 0) {
+		spec_free(spec);
+		sandbox_free(s);
+		return 0;
+	}
+	if (r == 0 && c->v.name)
+		r = check_named(l, spec, e);
+	if (r < 0) {
+		spec_free(spec);
+		sandbox_free(s);
+		return r;
+	}
+	set_sandbox(l, s, spec);
+	return 0;
+}
+
+/* --- making it ---------------------------------------------------------------------------------
+ */
+
+static int give_name(struct cli *c, struct spec *s, struct err *e)
+{
+	int r;
+
+	if (s->name)
+		return 0;
+	if (c->v.name) {
+		r = text_check_name("option --name: sandbox name", c->v.name, e);
+		if (r < 0) {
+			e->kind = ERR_USAGE;
+			return r;
+		}
+		s->name = xstrdup(c->v.name);
+		s->named = true;
+		return 0;
+	}
+	return state_free_name(&c->engine.paths, s->agent, s->workspaces[0].path, &s->name, e);
+}
+
+static int create(struct cli *c, struct launch *l, struct spec *s, struct err *e)
+{
+	struct sandbox *box = NULL;
+	int r = give_name(c, s, e);
+
+	if (r == 0)
+		r = c->ops->create(&c->engine, s, &box, e);
+	if (r < 0) {
+		spec_free(s);
+		return r;
+	}
+	term_debug(c, "made sandbox %s in %s", s->name, box->dir);
+	set_sandbox(l, box, s);
+	l->created = true;
+	return 0;
+}
+
+/* --recreate: everything is checked before the old one goes, and the new one has its name. */
+static int recreate(struct cli *c, struct launch *l, struct err *e)
+{
+	struct spec *s = NULL;
+	int r;
+
+	if (l->by_name)
+		r = run_spec_override(c, &l->q, l->sandbox->spec, &s, e);
+	else
+		r = run_spec_build(c, &l->q, &s, e);
+	if (r < 0)
+		return r;
+	if (!s->name) {
+		s->name = xstrdup(l->spec->name);
+		s->named = l->spec->named;
+	}
+	r = c->ops->remove(&c->engine, l->sandbox, true, e);
+	if (r < 0) {
+		spec_free(s);
+		return r;
+	}
+	term_note(c, "removed sandbox '%s' to make it anew", s->name);
+	return create(c, l, s, e);
+}
+
+static int report_difference(struct cli *c, struct launch *l, struct err *e)
+{
+	auto_buf names = BUF_INIT;
+	int r = run_spec_difference(c, &l->q, l->spec, &names, e);
+
+	if (r == 0 && names.len)
+		term_warn("sandbox '%s' keeps what it was made with for %s (--recreate applies the "
+			  "new "
+			  "values)",
+			  l->spec->name, buf_str(&names));
+	return r;
+}
+
+static int make(struct cli *c, struct launch *l, struct err *e)
+{
+	for (int round = 0;; round++) {
+		struct spec *s = NULL;
+		int r = l->sandbox ? 0 : find_existing(c, l, e);
+
+		if (r < 0)
+			return r;
+		if (l->sandbox && c->v.recreate && !l->created)
+			return recreate(c, l, e);
+		if (l->sandbox)
+			return l->created ? 0 : report_difference(c, l, e);
+		r = run_spec_build(c, &l->q, &s, e);
+		if (r == 0)
+			r = create(c, l, s, e);
+		/* Somebody was faster: look again. */
+		if (r != -EEXIST || round == CREATE_ROUNDS)
+			return r;
+		*e = ERR_INIT;
+	}
+}
+
+/* --- dry run ------------------------------------------------------------------------------------
+ */
+
+static void agent_argv(const struct launch *l, bool tty, struct strv *argv)
+{
+	const struct kit *k = l->q.kit;
+	const struct strv *command = tty ? &k->command_interactive : &k->command_default;
+
+	/* A kit may state only one of the two. */
+	if (command->n == 0)
+		command = tty ? &k->command_default : &k->command_interactive;
+	strv_extend(argv, &k->entrypoint);
+	strv_extend(argv, command);
+	strv_extend(argv, &l->q.agent_args);
+}
+
+static void print_members(struct buf *out, const struct json *list)
+{
+	for (size_t i = 0; i < json_len(list); i++) {
+		const char *text = json_str(json_at(list, i));
+		auto_buf row = BUF_INIT;
+
+		if (text)
+			buf_puts(&row, text);
+		else
+			json_write(json_at(list, i), false, &row);
+		buf_puts(out, "    ");
+		text_escape(out, buf_str(&row), row.len, 4096);
+		buf_putc(out, '\n');
+	}
+}
+
+static int print_plan(struct cli *c, const struct spec *s, struct json *plan, struct err *e)
+{
+	auto_buf b = BUF_INIT;
+
+	if (cli_wants_json(c))
+		return term_out_json(plan, e);
+	buf_printf(&b, "sandbox %s\n  agent      %s\n  template   ", s->name, s->agent);
+	text_escape(&b, s->tmpl.ref ? s->tmpl.ref : "", s->tmpl.ref ? strlen(s->tmpl.ref) : 0,
+		    4096);
+	for (size_t i = 0; i < s->nworkspaces; i++) {
+		buf_puts(&b, "\n  workspace  ");
+		text_escape(&b, s->workspaces[i].path, strlen(s->workspaces[i].path), 4096);
+		buf_puts(&b, s->workspaces[i].readonly ? " (read-only)" : "");
+	}
+	buf_printf(&b, "\n  network    %s\n  command\n", policy_preset_name(s->network));
+	print_members(&b, json_get(plan, "command"));
+	buf_puts(&b, "  rules\n");
+	print_members(&b, json_get(plan, "rules"));
+	buf_puts(&b, "  operations\n");
+	print_members(&b, json_get(plan, "operations"));
+	return term_out(&b, e);
+}
+
+static int dry_run(struct cli *c, struct launch *l, struct err *e)
+{
+	auto_strv argv = STRV_INIT;
+	auto_json plan = NULL;
+	struct spec *made = NULL;
+	const struct spec *s;
+	int r = l->sandbox ? 0 : find_existing(c, l, e);
+
+	if (r == 0 && l->sandbox && !c->v.recreate)
+		r = report_difference(c, l, e);
+	else if (r == 0 && l->by_name)
+		r = run_spec_override(c, &l->q, l->sandbox->spec, &made, e);
+	else if (r == 0)
+		r = run_spec_build(c, &l->q, &made, e);
+	if (r == 0 && made && !made->name && l->spec)
+		made->name = xstrdup(l->spec->name);
+	if (r == 0 && made)
+		r = give_name(c, made, e);
+	s = made ? made : l->spec;
+	if (r == 0)
+		r = c->ops->plan(&c->engine, s, l->q.kit, &plan, e);
+	if (r == 0) {
+		agent_argv(l, isatty(STDIN_FILENO) && isatty(STDOUT_FILENO), &argv);
+		json_set_strv(plan, "command", &argv);
+		r = print_plan(c, s, plan, e);
+	}
+	spec_free(made);
+	return r;
+}
+
+/* --- running the agent ---------------------------------------------------------------------------
+ */
+
+/* The message that scripts and people know from Docker's command. */
+static int missing_agent(struct cli *c, const struct launch *l, const struct strv *argv,
+			 const struct err *cause)
+{
+	struct err e = ERR_INIT;
+	auto_free char *program = text_escaped(argv->v[0]);
+	bool missing = cause->code == -ENOENT;
+
+	if (missing)
+		err_set(&e, ERR_NOT_FOUND, -ENOENT,
+			"the %s binary was not found in the sandbox; please check this is the "
+			"correct template for this agent",
+			l->q.kit->binary ? l->q.kit->binary : program);
+	else
+		e = *cause;
+	if (missing && l->spec->tmpl.kind == SPEC_TEMPLATE_HOST && l->q.kit->install_hint)
+		err_hint(&e, "%s", l->q.kit->install_hint);
+	else if (missing)
+		err_hint(&e, "choose a template that has it: %s run --recreate -t TEMPLATE %s",
+			 c->program, l->by_name ? l->spec->name : l->q.kit->name);
+	term_error(&e);
+	return missing ? CLI_EXIT_NO_PROGRAM : CLI_EXIT_CANNOT_EXECUTE;
+}
+
+static int remove_after(struct cli *c, struct launch *l, int code)
+{
+	struct err e = ERR_INIT;
+
+	if (c->ops->remove(&c->engine, l->sandbox, true, &e) < 0) {
+		term_error(&e);
+		return code ? code : CLI_EXIT_FAILED;
+	}
+	return code;
+}
+
+static int run_agent(struct cli *c, struct launch *l, struct err *e)
+{
+	struct spec_session session = { .kind = SPEC_SESSION_AGENT, .interactive = true };
+	struct engine_term term = { .interactive = true,
+				    .raw_tty = c->v.raw_tty,
+				    .detach_keys = c->v.detach_keys };
+	struct engine_result result = { 0 };
+	bool detached = c->v.detach;
+	uint32_t id = 0;
+	int r;
+
+	session.tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	term.tty = session.tty;
+	cli_session_size(&session);
+	agent_argv(l, session.tty, &session.argv);
+	r = cli_session_env(c, l->spec, l->q.kit, &session.env, e);
+	if (r == 0 && session.argv.n == 0)
+		r = err_set(e, ERR_INPUT, -EINVAL, "agent %s: its kit names no command",
+			    l->q.kit->name);
+	if (r == 0)
+		r = c->ops->exec(&c->engine, l->sandbox, &session, detached, &term, &id, &result,
+				 e);
+	if (cli_program_failed(r, e))
+		r = missing_agent(c, l, &session.argv, e);
+	else if (r == 0 && !detached)
+		r = cli_session_end(c, l->sandbox, id, &result);
+	detached = detached || result.detached;
+	spec_session_clear(&session);
+	if (c->v.rm && l->created && !detached) {
+		if (r < 0) {
+			term_error(e);
+			return remove_after(c, l, cli_exit_code(c, e));
+		}
+		return remove_after(c, l, r);
+	}
+	if (c->v.rm && !l->created)
+		term_warn("sandbox '%s' existed before this run: --rm does not remove it",
+			  l->spec->name);
+	return r;
+}
+
+static int print_name(const struct launch *l, struct err *e)
+{
+	auto_buf b = BUF_INIT;
+
+	buf_printf(&b, "%s\n", l->spec->name);
+	return term_out(&b, e);
+}
+
+static int start_and_run(struct cli *c, struct launch *l, struct err *e)
+{
+	bool started = false;
+	int r = c->ops->start(&c->engine, l->sandbox, &started, e);
+
+	if (r < 0) {
+		/* A sandbox that never started is of no use to anybody. */
+		if (l->created && c->ops->remove(&c->engine, l->sandbox, true, NULL) == 0)
+			term_debug(c, "removed sandbox %s again", l->spec->name);
+		return r;
+	}
+	term_debug(c, "sandbox %s %s", l->spec->name, started ? "started" : "was running");
+	r = run_agent(c, l, e);
+	return r == 0 && c->v.detach ? print_name(l, e) : r;
+}
+
+static int check_options(struct cli *c, struct err *e)
+{
+	struct err local = ERR_INIT;
+
+	if (c->v.rm && c->v.detach)
+		return err_set(e, ERR_USAGE, -EINVAL,
+			       "options --rm and --detach: one of them, not both");
+	if (cli_wants_json(c) && !c->v.dry_run) {
+		err_set(e, ERR_USAGE, -EINVAL, "option --json: it needs --dry-run here");
+		return err_hint(e, "'ward inspect' tells about a sandbox as JSON");
+	}
+	if (c->v.name && text_check_name("option --name: sandbox name", c->v.name, &local) < 0) {
+		local.kind = ERR_USAGE;
+		*e = local;
+		return local.code;
+	}
+	return 0;
+}
+
+int cmd_run(struct cli *c, struct err *e)
+{
+	struct launch l = { 0 };
+	int r = check_options(c, e);
+
+	if (r == 0)
+		r = identify(c, false, &l, e);
+	if (r == 0 && c->v.dry_run)
+		r = dry_run(c, &l, e);
+	else if (r == 0) {
+		r = make(c, &l, e);
+		if (r == 0)
+			r = start_and_run(c, &l, e);
+	}
+	launch_clear(&l);
+	return r;
+}
+
+int cmd_create(struct cli *c, struct err *e)
+{
+	struct launch l = { 0 };
+	int r = check_options(c, e);
+
+	if (r == 0)
+		r = identify(c, true, &l, e);
+	if (r == 0 && c->v.dry_run)
+		r = dry_run(c, &l, e);
+	else if (r == 0) {
+		r = make(c, &l, e);
+		if (r == 0 && !l.created)
+			term_note(c, "sandbox '%s' exists already", l.spec->name);
+		if (r == 0)
+			r = print_name(&l, e);
+	}
+	launch_clear(&l);
+	return r;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session: what a program in a sandbox is given by the command line, and how its end is reported.
+ *
+ * Environment, later entries winning: the caller's terminal and locale variables, the kit's, those
+ * given when the sandbox was made, those of this command line.  The engine puts its own below.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/cli_internal.h"
+
+enum { ENV_FILE_MAX = 1 << 20, TERM_VALUE_MAX = 128, ROWS = 24, COLS = 80 };
+
+/* Describe the terminal and the user's language; nothing else of the environment goes in. */
+static const char *const terminal_names[] = {
+	"TERM",	    "COLORTERM",  "LANG",	    "LANGUAGE",	   "LC_ALL",
+	"LC_CTYPE", "LC_COLLATE", "LC_MESSAGES",    "LC_MONETARY", "LC_NUMERIC",
+	"LC_TIME",  "LC_PAPER",	  "LC_MEASUREMENT", "TZ",	   "NO_COLOR",
+};
+
+/* Plain words only: these values reach programs that look up files by them. */
+static bool harmless(const char *value)
+{
+	size_t n = strlen(value);
+
+	for (size_t i = 0; i < n; i++) {
+		if (value[i] <= ' ' || value[i] > '~')
+			return false;
+	}
+	return n > 0 && n <= TERM_VALUE_MAX && !strstr(value, "..") && value[0] != '/' &&
+	       value[0] != ':';
+}
+
+static int read_env_file(const char *path, struct strv *ret, struct err *e)
+{
+	auto_buf text = BUF_INIT;
+	auto_free char *shown = text_escaped(path);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, "--env-file %s", shown);
+	r = fs_read_fd(fd, ENV_FILE_MAX, &text, e);
+	if (r < 0)
+		return err_prefix(e, "--env-file %s", shown);
+	return envfile_parse(buf_str(&text), text.len, shown, environ, ret, e);
+}
+
+int cli_given_env(struct cli *c, struct strv *ret, struct err *e)
+{
+	auto_strv env = STRV_INIT;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->v.env_file.n; i++)
+		r = read_env_file(c->v.env_file.v[i], &env, e);
+	for (size_t i = 0; r == 0 && i < c->v.env.n; i++) {
+		r = envfile_parse_one(c->v.env.v[i], environ, &env, e);
+		if (r < 0)
+			err_prefix(e, "option --env");
+	}
+	if (r < 0)
+		return r;
+	strv_extend(ret, &env);
+	return 0;
+}
+
+static void put_all(struct strv *env, const struct strv *more)
+{
+	for (size_t i = 0; i < more->n; i++) {
+		size_t n = strcspn(more->v[i], "=");
+		auto_free char *name = xstrndup(more->v[i], n);
+
+		if (more->v[i][n] == '=')
+			strv_env_set(env, name, more->v[i] + n + 1);
+	}
+}
+
+int cli_session_env(struct cli *c, const struct spec *s, const struct kit *k, struct strv *ret,
+		    struct err *e)
+{
+	auto_strv given = STRV_INIT;
+	int r = cli_given_env(c, &given, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(terminal_names); i++) {
+		const char *value = getenv(terminal_names[i]);
+
+		if (value && harmless(value))
+			strv_env_set(ret, terminal_names[i], value);
+	}
+	if (c->engine.config)
+		put_all(ret, &c->engine.config->env);
+	if (k)
+		put_all(ret, &k->env);
+	put_all(ret, &s->env);
+	put_all(ret, &given);
+	return 0;
+}
+
+void cli_session_size(struct spec_session *s)
+{
+	struct winsize w;
+
+	s->rows = ROWS;
+	s->cols = COLS;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 && ioctl(STDIN_FILENO, TIOCGWINSZ, &w) < 0)
+		return;
+	if (w.ws_row && w.ws_col) {
+		s->rows = w.ws_row;
+		s->cols = w.ws_col;
+	}
+}
+
+int cli_check_args(const struct strv *args, struct err *e)
+{
+	for (size_t i = 0; i < args->n; i++) {
+		if (!text_is_utf8(args->v[i], strlen(args->v[i]))) {
+			auto_buf shown = BUF_INIT;
+
+			text_escape(&shown, args->v[i], strlen(args->v[i]), 60);
+			return err_set(e, ERR_USAGE, -EILSEQ, "argument '%s' is not UTF-8",
+				       buf_str(&shown));
+		}
+	}
+	return 0;
+}
+
+int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
+		    const struct engine_result *r)
+{
+	const char *name = cli_sandbox_name(s);
+
+	if (r->lost) {
+		struct err e = ERR_INIT;
+
+		err_set(&e, ERR_CONFLICT, -EPIPE, "sandbox '%s': it was stopped", name);
+		term_error(&e);
+		return CLI_EXIT_FAILED;
+	}
+	if (r->detached) {
+		term_note(c, "detached; 'ward attach %s %u' goes back", name, (unsigned)id);
+		return CLI_EXIT_OK;
+	}
+	return r->exit_code;
+}

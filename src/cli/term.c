@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * term: what people see.  Results go to stdout, remarks and errors to stderr.
+ *
+ * Invariant: no control character that came from a file, a sandbox or the network reaches a
+ * terminal through these functions; whatever is printed here was escaped, or is our own text.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/cli_internal.h"
+
+enum { TERM_CELL_MAX = 4096 };
+
+bool term_colour(int fd)
+{
+	const char *no = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	return (!no || !*no) && term && strcmp(term, "dumb") != 0 && isatty(fd);
+}
+
+void term_escape_message(struct buf *out, const char *s)
+{
+	/* Names inside a message were escaped where it was made: a backslash is kept as it is. */
+	while (*s) {
+		size_t n = strcspn(s, "\\");
+
+		text_escape(out, s, n, n);
+		s += n;
+		if (*s == '\\') {
+			buf_putc(out, '\\');
+			s++;
+		}
+	}
+}
+
+/* One write for one message, so that lines of two processes do not mix. */
+static void to_stderr(const struct buf *b)
+{
+	(void)fs_write_all(STDERR_FILENO, buf_str(b), b->len);
+}
+
+void term_error(const struct err *e)
+{
+	auto_buf b = BUF_INIT;
+	bool colour = term_colour(STDERR_FILENO);
+
+	buf_puts(&b, colour ? "\033[31mward:\033[0m " : "ward: ");
+	term_escape_message(&b, e->message);
+	buf_putc(&b, '\n');
+	if (e->hint[0]) {
+		buf_puts(&b, colour ? "\033[1mhint:\033[0m " : "hint: ");
+		term_escape_message(&b, e->hint);
+		buf_putc(&b, '\n');
+	}
+	to_stderr(&b);
+}
+
+static void remark(const char *prefix, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+static void remark(const char *prefix, const char *fmt, va_list ap)
+{
+	auto_buf text = BUF_INIT;
+	auto_buf b = BUF_INIT;
+
+	buf_vprintf(&text, fmt, ap);
+	buf_puts(&b, prefix);
+	term_escape_message(&b, buf_str(&text));
+	buf_putc(&b, '\n');
+	to_stderr(&b);
+}
+
+void term_note(const struct cli *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (c->v.quiet)
+		return;
+	va_start(ap, fmt);
+	remark("ward: ", fmt, ap);
+	va_end(ap);
+}
+
+void term_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	remark("ward: ", fmt, ap);
+	va_end(ap);
+}
+
+void term_debug(const struct cli *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!c->v.debug)
+		return;
+	va_start(ap, fmt);
+	remark("debug: ", fmt, ap);
+	va_end(ap);
+}
+
+int term_out(const struct buf *b, struct err *e)
+{
+	int r = fs_write_all(STDOUT_FILENO, buf_str(b), b->len);
+
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, r, "standard output: %s", strerror(-r));
+	return 0;
+}
+
+int term_out_json(const struct json *j, struct err *e)
+{
+	auto_buf b = BUF_INIT;
+
+	json_write(j, true, &b);
+	return term_out(&b, e);
+}
+
+void term_table_cell(struct term_table *t, const char *foreign)
+{
+	auto_buf b = BUF_INIT;
+
+	text_escape(&b, foreign, strlen(foreign), TERM_CELL_MAX);
+	strv_take(&t->cells, buf_steal(&b));
+}
+
+/* Columns that a UTF-8 text takes, counting characters; good enough for names and paths. */
+static size_t width(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+void term_table_write(const struct term_table *t, struct buf *out)
+{
+	size_t widths[TERM_COLUMNS_MAX] = { 0 };
+
+	for (size_t i = 0; i < t->cells.n; i++) {
+		size_t w = width(t->cells.v[i]);
+
+		if (w > widths[i % t->columns])
+			widths[i % t->columns] = w;
+	}
+	for (size_t i = 0; i < t->cells.n; i++) {
+		size_t column = i % t->columns;
+
+		buf_puts(out, t->cells.v[i]);
+		if (column + 1 == t->columns)
+			buf_putc(out, '\n');
+		else
+			buf_printf(out, "%*s", (int)(widths[column] - width(t->cells.v[i]) + 3),
+				   "");
+	}
+}
+
+void term_table_clear(struct term_table *t)
+{
+	strv_free(&t->cells);
+}

@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verbs: the tables behind the command line.
+ *
+ * One row per verb, one array per verb for its options.  Parser, help, man pages and completions
+ * read them; nothing about the command line is written down a second time.  Options that several
+ * verbs share are macros, so that they read the same everywhere.
+ */
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/cli_internal.h"
+
+#define VALUE(field)	offsetof(struct cli_values, field)
+#define TABLE(array)	.options = (array), .noptions = ARRAY_SIZE(array)
+#define EXAMPLES(array) .examples = (array), .nexamples = ARRAY_SIZE(array)
+
+/* clang-format off: one option, one row. */
+#define OPTION_HELP                                                                                \
+	{                                                                                          \
+		.name = "help", .letter = 'h', .type = OPTION_FLAG, .offset = VALUE(help),         \
+		.help = "Show the help of this command"                                            \
+	}
+#define OPTION_DEBUG                                                                               \
+	{                                                                                          \
+		.name = "debug", .letter = 'D', .type = OPTION_FLAG, .offset = VALUE(debug),       \
+		.help = "Say on standard error what is being done"                                 \
+	}
+#define OPTION_JSON                                                                                \
+	{ .name = "json",                                                                          \
+	  .type = OPTION_FLAG,                                                                     \
+	  .offset = VALUE(json),                                                                   \
+	  .help = "Print JSON instead of text" },                                                  \
+	{                                                                                          \
+		.name = "format", .type = OPTION_STRING, .offset = VALUE(format), .arg = "FORMAT", \
+		.choices = "table|json", .help = "Print as a table or as JSON"                     \
+	}
+#define OPTION_ENV                                                                                 \
+	{ .name = "env",                                                                           \
+	  .letter = 'e',                                                                           \
+	  .type = OPTION_LIST,                                                                     \
+	  .offset = VALUE(env),                                                                    \
+	  .arg = "NAME[=VALUE]",                                                                   \
+	  .help = "Set an environment variable; without a value it is taken from here" },          \
+	{                                                                                          \
+		.name = "env-file", .type = OPTION_LIST, .offset = VALUE(env_file), .arg = "FILE", \
+		.complete = COMPLETE_FILE, .help = "Read environment variables from a file"        \
+	}
+#define OPTION_DETACH_KEYS                                                                         \
+	{                                                                                          \
+		.name = "detach-keys", .type = OPTION_STRING, .offset = VALUE(detach_keys),        \
+		.arg = "KEYS", .help = "Keys that detach from the session (default ctrl-p,ctrl-q)" \
+	}
+#define OPTION_RAW_TTY                                                                             \
+	{                                                                                          \
+		.name = "raw-tty", .type = OPTION_FLAG, .offset = VALUE(raw_tty),                  \
+		.help = "Pass every terminal sequence of the program through, unfiltered"          \
+	}
+#define OPTION_FORCE(text)                                                                         \
+	{                                                                                          \
+		.name = "force", .letter = 'f', .type = OPTION_FLAG, .offset = VALUE(force),       \
+		.help = text                                                                       \
+	}
+#define OPTIONS_CREATE                                                                             \
+	{ .name = "workspace",                                                                     \
+	  .letter = 'w',                                                                           \
+	  .type = OPTION_STRING,                                                                   \
+	  .offset = VALUE(workspace),                                                              \
+	  .arg = "DIR[:ro]",                                                                       \
+	  .complete = COMPLETE_DIR,                                                                \
+	  .help = "The directory to work on (default: the current one)" },                         \
+		{ .name = "name",                                                                  \
+		  .type = OPTION_STRING,                                                           \
+		  .offset = VALUE(name),                                                           \
+		  .arg = "NAME",                                                                   \
+		  .help = "Name of the sandbox; makes a further one for the same workspace" },     \
+		{ .name = "template",                                                              \
+		  .letter = 't',                                                                   \
+		  .type = OPTION_STRING,                                                           \
+		  .offset = VALUE(template),                                                       \
+		  .arg = "TEMPLATE",                                                               \
+		  .help = "Root file system: host, or dir:PATH" },                                 \
+		OPTION_ENV,                                                                        \
+		{ .name = "volume",                                                                \
+		  .letter = 'v',                                                                   \
+		  .type = OPTION_LIST,                                                             \
+		  .offset = VALUE(volume),                                                         \
+		  .arg = "HOST:SANDBOX[:ro]",                                                      \
+		  .complete = COMPLETE_FILE,                                                       \
+		  .help = "Show a file or directory of this machine inside" },                     \
+		{ .name = "hide",                                                                  \
+		  .type = OPTION_LIST,                                                             \
+		  .offset = VALUE(hide),                                                           \
+		  .arg = "PATH",                                                                   \
+		  .complete = COMPLETE_FILE,                                                       \
+		  .help = "A path of the workspace that the agent must not see, such as .env" },   \
+		{ .name = "network",                                                               \
+		  .type = OPTION_STRING,                                                           \
+		  .offset = VALUE(network),                                                        \
+		  .arg = "PRESET",                                                                 \
+		  .choices = "open|balanced|locked",                                               \
+		  .help = "Which names may be reached (default balanced)" },                       \
+		{ .name = "allow-host",                                                            \
+		  .type = OPTION_LIST,                                                             \
+		  .offset = VALUE(allow_host),                                                     \
+		  .arg = "RULE",                                                                   \
+		  .help = "Also allow these hosts: host[:port], *.host, **.host, CIDR, "           \
+			  "localhost:PORT" },                                                      \
+		{ .name = "deny-host",                                                             \
+		  .type = OPTION_LIST,                                                             \
+		  .offset = VALUE(deny_host),                                                      \
+		  .arg = "RULE",                                                                   \
+		  .help = "Deny these hosts; a denial beats every permission" },                   \
+		{ .name = "credentials",                                                           \
+		  .type = OPTION_STRING,                                                           \
+		  .offset = VALUE(credentials),                                                    \
+		  .arg = "MODE",                                                                   \
+		  .choices = "sandbox|host|none",                                                  \
+		  .help = "Where the agent's credentials live (default sandbox)" },                \
+		{ .name = "recreate",                                                              \
+		  .type = OPTION_FLAG,                                                             \
+		  .offset = VALUE(recreate),                                                       \
+		  .help = "Remove the existing sandbox first, so that new settings apply" },       \
+		{ .name = "dry-run",                                                               \
+		  .type = OPTION_FLAG,                                                             \
+		  .offset = VALUE(dry_run),                                                        \
+		  .help = "Print what would be done, and do nothing" },                            \
+		OPTION_JSON,                                                                       \
+		{ .name = "quiet",                                                                 \
+		  .letter = 'q',                                                                   \
+		  .type = OPTION_FLAG,                                                             \
+		  .offset = VALUE(quiet),                                                          \
+		  .help = "No remarks on standard error" },                                        \
+		OPTION_DEBUG, OPTION_HELP
+
+static const struct option run_options[] = {
+	OPTIONS_CREATE,
+	OPTION_DETACH_KEYS,
+	OPTION_RAW_TTY,
+	{ .name = "detach",
+	  .letter = 'd',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(detach),
+	  .help = "Start the agent in the background and print the name of the sandbox" },
+	{ .name = "rm",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(rm),
+	  .help = "Remove the sandbox when the agent ends" },
+};
+static const struct option create_options[] = { OPTIONS_CREATE };
+static const struct option exec_options[] = {
+	{ .name = "detach",
+	  .letter = 'd',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(detach),
+	  .help = "Run in the background and print the number of the session" },
+	{ .name = "interactive",
+	  .letter = 'i',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(interactive),
+	  .help = "Connect standard input" },
+	{ .name = "tty",
+	  .letter = 't',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(tty),
+	  .help = "Give the program a terminal" },
+	OPTION_ENV,
+	{ .name = "user",
+	  .letter = 'u',
+	  .type = OPTION_STRING,
+	  .offset = VALUE(user),
+	  .arg = "USER[:GROUP]",
+	  .help = "User inside, by name or number (default: the agent)" },
+	{ .name = "workdir",
+	  .letter = 'w',
+	  .type = OPTION_STRING,
+	  .offset = VALUE(workspace),
+	  .arg = "DIR",
+	  .help = "Working directory inside (default: the workspace)" },
+	OPTION_DETACH_KEYS,
+	OPTION_RAW_TTY,
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
+static const struct option attach_options[] = {
+	OPTION_DETACH_KEYS,
+	OPTION_RAW_TTY,
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
+static const struct option listing_options[] = { OPTION_JSON, OPTION_DEBUG, OPTION_HELP };
+static const struct option ls_options[] = {
+	{ .name = "quiet",
+	  .letter = 'q',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(quiet),
+	  .help = "Print only the ids" },
+	{ .name = "filter",
+	  .type = OPTION_LIST,
+	  .offset = VALUE(filter),
+	  .arg = "KEY=VALUE",
+	  .help = "Only those with this name, id, agent, status, workspace or label" },
+	OPTION_JSON,
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
+static const struct option inspect_options[] = {
+	{ .name = "format",
+	  .type = OPTION_STRING,
+	  .offset = VALUE(format),
+	  .arg = "FORMAT",
+	  .choices = "json",
+	  .help = "Always JSON; accepted for symmetry" },
+	{ .name = "json",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(json),
+	  .help = "Always JSON; accepted for symmetry" },
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
+static const struct option stop_options[] = {
+	{ .name = "timeout",
+	  .letter = 't',
+	  .type = OPTION_STRING,
+	  .offset = VALUE(timeout),
+	  .arg = "SECONDS",
+	  .help = "How long programs may take to end (default 10)" },
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
+static const struct option rm_options[] = {
+	OPTION_FORCE("Also remove running sandboxes; no question is asked"),
+	{ .name = "all",
+	  .letter = 'a',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(all),
+	  .help = "Remove every sandbox" },
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
+static const struct option prune_options[] = {
+	OPTION_FORCE("No question is asked"),
+	{ .name = "dry-run",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(dry_run),
+	  .help = "Print what would be removed, and remove nothing" },
+	{ .name = "filter",
+	  .type = OPTION_LIST,
+	  .offset = VALUE(filter),
+	  .arg = "until=DURATION",
+	  .help = "Only those that were not used for this long, such as 168h or 7d" },
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
+static const struct option cp_options[] = {
+	{ .name = "quiet",
+	  .letter = 'q',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(quiet),
+	  .help = "No remarks on standard error" },
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
+static const struct option logs_options[] = {
+	{ .name = "follow",
+	  .letter = 'f',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(follow),
+	  .help = "Go on until the session ends" },
+	{ .name = "raw",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(raw),
+	  .help = "Terminal sequences as they were recorded, also on a terminal" },
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
+static const struct option plain_options[] = { OPTION_HELP };
+/* clang-format on */
+
+static const struct verb_example run_examples[] = {
+	{ "run claude", "start Claude Code on the current directory" },
+	{ "run claude -c", "continue the last conversation: what follows the agent belongs to it" },
+	{ "run claude \"Add error handling\"", "start with a prompt" },
+	{ "run -w ~/project codex", "work on another directory" },
+	{ "run claude . ../docs:ro -- -p hi", "two workspaces, the second one read-only" },
+	{ "run shell -- -c 'make test'", "run one shell command in a sandbox" },
+};
+static const struct verb_example create_examples[] = {
+	{ "create --name review claude .", "make a second sandbox for the same directory" },
+	{ "create -t dir:/srv/rootfs shell ~/project", "use a root file system of your own" },
+};
+static const struct verb_example exec_examples[] = {
+	{ "exec -it review bash", "open a shell in the sandbox" },
+	{ "exec review git status", "run a program in the workspace" },
+	{ "exec -u root review apt-get update", "run a program as root inside" },
+};
+static const struct verb_example attach_examples[] = {
+	{ "attach review", "go back to the agent after a detach" },
+	{ "attach review 2", "attach to session 2" },
+};
+static const struct verb_example sessions_examples[] = {
+	{ "sessions review", "what runs and ran in the sandbox" },
+};
+static const struct verb_example ls_examples[] = {
+	{ "ls", "every sandbox" },
+	{ "ls -q --filter status=running", "ids of the running ones" },
+	{ "ls --json --filter agent=claude", "for scripts" },
+};
+static const struct verb_example inspect_examples[] = {
+	{ "inspect review", "settings, sessions, and what is really enforced" },
+};
+static const struct verb_example stop_examples[] = {
+	{ "stop review", "end every program in it; the next run starts it again" },
+};
+static const struct verb_example rm_examples[] = {
+	{ "rm review", "delete a stopped sandbox" },
+	{ "rm -f review docs", "stop and delete two" },
+};
+static const struct verb_example prune_examples[] = {
+	{ "prune --dry-run", "which stopped sandboxes would go" },
+	{ "prune -f --filter until=168h", "delete those that nobody used for a week" },
+};
+static const struct verb_example cp_examples[] = {
+	{ "cp review:/home/agent/report.txt .", "out of the sandbox" },
+	{ "cp fixtures/. review:/tmp/fixtures", "the contents of a directory into it" },
+	{ "cp review:/var/log - | tar t", "as a tar stream" },
+};
+static const struct verb_example logs_examples[] = {
+	{ "logs review", "output of the newest session" },
+	{ "logs -f review 2", "follow session 2" },
+};
+static const struct verb_example kit_examples[] = {
+	{ "kit ls", "which agents can be run" },
+	{ "kit validate ./spec.yaml", "check a kit of your own" },
+};
+static const struct verb_example completion_examples[] = {
+	{ "completion bash > ~/.local/share/bash-completion/completions/ward", "install for bash" },
+	{ "completion fish > ~/.config/fish/completions/ward.fish", "install for fish" },
+};
+
+static const char run_text[] =
+	"Makes the sandbox of a workspace and agent when it does not exist, starts it when it is "
+	"stopped, and attaches the agent to this terminal. The sandbox sees the workspace at its "
+	"own absolute path and nothing else of this machine.\n\n"
+	"Behind AGENT, leading arguments that name existing directories are workspaces; :ro makes "
+	"one read-only. The first other argument, or --, starts the agent's own arguments, which "
+	"are added to the flags that the agent is always started with. Instead of an agent, the "
+	"name or id of an existing sandbox may be given.\n\n"
+	"There is one sandbox for each workspace and agent: running again in the same directory "
+	"uses it again, with everything that was installed in it. --name makes a further one. "
+	"Settings are fixed when the sandbox is made; --recreate makes it anew.\n\n"
+	"Without --template, this machine's own programs are used, read-only, if the agent is "
+	"installed here.";
+static const char create_text[] =
+	"Makes a sandbox and prints its name, without starting the agent. If the workspace already "
+	"has a sandbox of that agent, its name is printed. The options are those of run.";
+static const char exec_text[] =
+	"Runs a program in a sandbox, which is started if it is stopped. Without -i the program's "
+	"standard input is empty; without -t it has no terminal.";
+static const char attach_text[] =
+	"Connects this terminal to a session that is still running, and shows its recent output "
+	"first. Without SESSION it is the newest session of the agent.";
+static const char ls_text[] =
+	"Lists the sandboxes of this user, oldest first. Nothing needs to be running. A sandbox "
+	"whose record cannot be read is shown as broken, with the reason on standard error.\n\n"
+	"Filters: name (part of it), id (its beginning), agent, status (running, stopped or "
+	"broken), workspace (a directory) and label (KEY or KEY=VALUE). Different keys must all "
+	"match; of the same key, one of the values.";
+static const char inspect_text[] =
+	"Prints a JSON array with one object for each sandbox. The object \"enforcement\" says "
+	"what was measured in the running sandbox, not what was asked for. Values of variables "
+	"whose names look like secrets are not shown.";
+static const char stop_text[] =
+	"Ends every program of the sandboxes: first asked, after the timeout forced. Files stay.";
+static const char rm_text[] = "Deletes sandboxes with everything in them. Workspaces are never "
+			      "touched. A running sandbox "
+			      "is refused unless --force is given.";
+static const char prune_text[] =
+	"Deletes stopped sandboxes. Workspaces are never touched; running and broken sandboxes "
+	"stay. On a terminal a question is asked first, unless --force is given.";
+static const char cp_text[] =
+	"Copies files and directories between this machine and a sandbox, which is started if it "
+	"is "
+	"stopped. One of SRC and DST is SANDBOX:PATH. A directory is copied into an existing "
+	"directory under its own name; SRC/. copies its contents. - reads or writes a tar "
+	"stream.\n\n"
+	"What comes out of a sandbox is written below DST only: no symbolic link is followed, and "
+	"devices, set-user-id bits and owners are not kept.";
+static const char logs_text[] =
+	"Prints the recorded output of a session, without SESSION of the newest. On a terminal, "
+	"control sequences are left out; --raw keeps them.";
+static const char kit_text[] =
+	"An agent is described by a kit, a file spec.yaml. Own kits live in "
+	"~/.config/ward/kits/NAME/spec.yaml and come before the built-in ones.";
+static const char completion_text[] = "Prints a completion script for a shell.";
+
+const struct verb cli_verbs[] = {
+	{ .name = "run",
+	  .operands = "AGENT|SANDBOX [WORKSPACE[:ro]...] [--] [AGENT_ARG...]",
+	  .summary = "Run an agent in the sandbox of a workspace",
+	  .text = run_text,
+	  TABLE(run_options),
+	  EXAMPLES(run_examples),
+	  .see_also = "create exec attach stop ls",
+	  .exits = VERB_EXITS_PROGRAM,
+	  .stop_at_operand = true,
+	  .min = 1,
+	  .max = UINT_MAX,
+	  .complete = COMPLETE_AGENT_OR_SANDBOX,
+	  .run = cmd_run },
+	{ .name = "create",
+	  .operands = "AGENT [WORKSPACE[:ro]...]",
+	  .summary = "Make a sandbox without starting the agent",
+	  .text = create_text,
+	  TABLE(create_options),
+	  EXAMPLES(create_examples),
+	  .see_also = "run rm",
+	  .exits = VERB_EXITS_PROGRAM,
+	  .min = 1,
+	  .max = UINT_MAX,
+	  .complete = COMPLETE_AGENT,
+	  .run = cmd_create },
+	{ .name = "exec",
+	  .operands = "SANDBOX COMMAND [ARG...]",
+	  .summary = "Run a program in a sandbox",
+	  .text = exec_text,
+	  TABLE(exec_options),
+	  EXAMPLES(exec_examples),
+	  .see_also = "run attach sessions",
+	  .exits = VERB_EXITS_PROGRAM,
+	  .stop_at_operand = true,
+	  .min = 2,
+	  .max = UINT_MAX,
+	  .complete = COMPLETE_SANDBOX,
+	  .run = cmd_exec },
+	{ .name = "attach",
+	  .operands = "SANDBOX [SESSION]",
+	  .summary = "Go back to a session that runs",
+	  .text = attach_text,
+	  TABLE(attach_options),
+	  EXAMPLES(attach_examples),
+	  .see_also = "sessions logs",
+	  .exits = VERB_EXITS_PROGRAM,
+	  .min = 1,
+	  .max = 2,
+	  .complete = COMPLETE_SANDBOX,
+	  .run = cmd_attach },
+	{ .name = "sessions",
+	  .operands = "SANDBOX",
+	  .summary = "List the sessions of a sandbox",
+	  .text = "Lists the programs that run or ran in a sandbox through Ward.",
+	  TABLE(listing_options),
+	  EXAMPLES(sessions_examples),
+	  .see_also = "attach logs",
+	  .exits = VERB_EXITS_LISTING,
+	  .min = 1,
+	  .max = 1,
+	  .complete = COMPLETE_SANDBOX,
+	  .run = cmd_sessions },
+	{ .name = "ls",
+	  .alias = "list",
+	  .operands = "",
+	  .summary = "List sandboxes",
+	  .text = ls_text,
+	  TABLE(ls_options),
+	  EXAMPLES(ls_examples),
+	  .see_also = "inspect",
+	  .exits = VERB_EXITS_LISTING,
+	  .run = cmd_ls },
+	{ .name = "inspect",
+	  .operands = "SANDBOX...",
+	  .summary = "Show everything about sandboxes as JSON",
+	  .text = inspect_text,
+	  TABLE(inspect_options),
+	  EXAMPLES(inspect_examples),
+	  .see_also = "ls sessions",
+	  .exits = VERB_EXITS_LISTING,
+	  .min = 1,
+	  .max = UINT_MAX,
+	  .complete = COMPLETE_SANDBOX,
+	  .run = cmd_inspect },
+	{ .name = "stop",
+	  .operands = "SANDBOX...",
+	  .summary = "Stop sandboxes and keep their files",
+	  .text = stop_text,
+	  TABLE(stop_options),
+	  EXAMPLES(stop_examples),
+	  .see_also = "run rm",
+	  .exits = VERB_EXITS_LISTING,
+	  .min = 1,
+	  .max = UINT_MAX,
+	  .complete = COMPLETE_SANDBOX,
+	  .run = cmd_stop },
+	{ .name = "rm",
+	  .operands = "SANDBOX...",
+	  .summary = "Delete sandboxes, never the workspace",
+	  .text = rm_text,
+	  TABLE(rm_options),
+	  EXAMPLES(rm_examples),
+	  .see_also = "stop prune",
+	  .exits = VERB_EXITS_LISTING,
+	  .max = UINT_MAX,
+	  .complete = COMPLETE_SANDBOX,
+	  .run = cmd_rm },
+	{ .name = "prune",
+	  .operands = "",
+	  .summary = "Delete sandboxes that are stopped",
+	  .text = prune_text,
+	  TABLE(prune_options),
+	  EXAMPLES(prune_examples),
+	  .see_also = "rm ls",
+	  .exits = VERB_EXITS_LISTING,
+	  .run = cmd_prune },
+	{ .name = "cp",
+	  .operands = "SRC DST",
+	  .summary = "Copy files into or out of a sandbox",
+	  .text = cp_text,
+	  TABLE(cp_options),
+	  EXAMPLES(cp_examples),
+	  .see_also = "exec",
+	  .exits = VERB_EXITS_LISTING,
+	  .min = 2,
+	  .max = 2,
+	  .complete = COMPLETE_FILE,
+	  .run = cmd_cp },
+	{ .name = "logs",
+	  .operands = "SANDBOX [SESSION]",
+	  .summary = "Print the recorded output of a session",
+	  .text = logs_text,
+	  TABLE(logs_options),
+	  EXAMPLES(logs_examples),
+	  .see_also = "sessions attach",
+	  .exits = VERB_EXITS_LISTING,
+	  .min = 1,
+	  .max = 2,
+	  .complete = COMPLETE_SANDBOX,
+	  .run = cmd_logs },
+	{ .name = "kit",
+	  .operands = "ls | inspect NAME | validate FILE",
+	  .summary = "List and check agent definitions",
+	  .text = kit_text,
+	  TABLE(listing_options),
+	  EXAMPLES(kit_examples),
+	  .see_also = "run",
+	  .exits = VERB_EXITS_LISTING,
+	  .min = 1,
+	  .max = 2,
+	  .words = "ls|inspect|validate",
+	  .run = cmd_kit },
+	{ .name = "version",
+	  .operands = "",
+	  .summary = "Print the version",
+	  .text = "Prints the version of Ward.",
+	  TABLE(listing_options),
+	  .see_also = "help",
+	  .exits = VERB_EXITS_LISTING,
+	  .no_engine = true,
+	  .run = cmd_version },
+	{ .name = "completion",
+	  .operands = "bash|zsh|fish",
+	  .summary = "Print a completion script for a shell",
+	  .text = completion_text,
+	  TABLE(plain_options),
+	  EXAMPLES(completion_examples),
+	  .see_also = "help",
+	  .exits = VERB_EXITS_LISTING,
+	  .no_engine = true,
+	  .min = 1,
+	  .max = 1,
+	  .words = "bash|zsh|fish",
+	  .run = cmd_completion },
+	{ .name = "help",
+	  .operands = "[COMMAND]",
+	  .summary = "Show help",
+	  .text = "Shows the list of commands, or the help of one.",
+	  TABLE(plain_options),
+	  .see_also = "version",
+	  .exits = VERB_EXITS_LISTING,
+	  .no_engine = true,
+	  .max = 1,
+	  .complete = COMPLETE_VERB,
+	  .run = cmd_help },
+};
+const size_t cli_nverbs = ARRAY_SIZE(cli_verbs);
+
+static const struct exit_text exit_texts[VERB_EXITS_MAX][8] = {
+	[VERB_EXITS_LISTING] = { { "0", "done" },
+				 { "1", "there is no such sandbox" },
+				 { "2", "the command line is wrong" },
+				 { "125", "Ward failed; the reason is on standard error" } },
+	[VERB_EXITS_PROGRAM] = { { "N", "the exit code of the program in the sandbox" },
+				 { "128+N", "the program was ended by signal N" },
+				 { "2", "the command line is wrong" },
+				 { "125", "Ward failed; the reason is on standard error" },
+				 { "126", "the program cannot be executed" },
+				 { "127", "the program was not found in the sandbox" } },
+};
+
+const struct exit_text *cli_exit_texts(enum verb_exits x)
+{
+	return exit_texts[x];
+}
+
+const struct verb *cli_verb_find(const char *name)
+{
+	for (size_t i = 0; i < cli_nverbs; i++) {
+		const struct verb *v = &cli_verbs[i];
+
+		if (strcmp(v->name, name) == 0 || (v->alias && strcmp(v->alias, name) == 0))
+			return v;
+	}
+	return NULL;
+}
