@@ -69,6 +69,14 @@ int box_ids_detect(uint32_t owner_uid, uint32_t owner_gid, struct box_ids *ret, 
  * 1\n..."). */
 void box_ids_inner_map(const struct box_extent *outer, uint32_t n, struct buf *out);
 
+/* --- what the host template shows (host_template.c): looks at the machine ----------------------
+ */
+
+struct box_config;
+/* Append this machine's system directories, the merged-usr links and the allowed names of /etc to
+ * c->binds and c->links. Called by the engine for a config without layers, before the plan. */
+int box_host_binds(struct box_config *c, struct err *e);
+
 /* --- plan (plan.c): pure -------------------------------------------------------------------- */
 
 struct box_bind {     /* a host directory or file shown inside, besides workspaces and volumes */
@@ -76,6 +84,7 @@ struct box_bind {     /* a host directory or file shown inside, besides workspac
 	char *target;
 	bool readonly;
 	bool optional; /* a missing source is skipped */
+	bool is_file;  /* the source is not a directory */
 };
 struct box_file { /* written into the writable layer (or the home) before the first program runs */
 	char *path; /* absolute inside */
@@ -145,6 +154,9 @@ enum box_op_flags {
 	BOX_F_IF_MISSING = 1 << 6, /* leave what exists */
 	BOX_F_IDMAP = 1 << 7,	   /* root mode: an id-mapped mount */
 	BOX_F_IS_FILE = 1 << 8,	   /* BIND: the source is not a directory */
+	BOX_F_RECURSIVE = 1 << 9,  /* BIND: mounts below the source come along, flags on all */
+	BOX_F_EXISTING = 1 << 10,  /* BIND: never create the target (it lies in a workspace) */
+	BOX_F_NOFOLLOW = 1 << 11,  /* no component of the target may be a symbolic link */
 };
 struct box_op {
 	enum box_op_type type;

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * apply: the interpreter of the plan.  It runs in the child, between clone3 and execve.
+ *
+ * First half, as the user: everything that lies on the host is opened by its canonical path,
+ * without following a symbolic link, and compared with the inode that was recorded.  A descriptor
+ * from before the new mount namespace could not be mounted, so this is the one and only resolution.
+ *
+ * Second half, as root of the outer user namespace: the operations in their order, each a small
+ * function in a table.  The first failure ends the start; its message names the operation.
+ *
+ * Invariants: nothing is created outside the new root; nothing is mounted on a path that was
+ * resolved outside it; a mask's source is the host's /dev/null, opened before the new root existed
+ * and checked to be character device 1:3.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/compat.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "box/box_internal.h"
+
+/* --- first half: sources -----------------------------------------------------------------------
+ */
+
+static int open_device(const char *path, uint64_t rdev, int *ret_fd, struct err *e)
+{
+	auto_close int fd = fs_openat2(AT_FDCWD, path, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_SYMLINKS);
+	struct stat st;
+
+	if (fd < 0) {
+		errno = -fd;
+		return err_sys(e, "%s", path);
+	}
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, "%s", path);
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != rdev)
+		return err_set(e, ERR_HOST, ENODEV, "%s: not the device %u:%u on this machine",
+			       path, major(rdev), minor(rdev));
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int open_layers(struct box_build *b, struct err *e)
+{
+	for (size_t i = 0; i < b->p->layers.n; i++) {
+		int r;
+
+		if (b->layers[i] >= 0)
+			continue;
+		r = mount_open_source(b->p->layers.v[i], true, 0, 0, &b->layers[i], e);
+		if (r < 0)
+			return err_prefix(e, "template %s", b->p->layers.v[i]);
+	}
+	return 0;
+}
+
+/* Open a directory of the sandbox again, in this mount namespace; it must be the same one. */
+static int reopen(const struct box_build *b, const char *name, int *fd, struct err *e)
+{
+	auto_free char *path = fs_join(b->p->dir, name);
+	struct stat st;
+	int fresh;
+	int r;
+
+	if (fstat(*fd, &st) < 0)
+		return err_sys(e, "%s", path);
+	r = mount_open_source(path, true, st.st_dev, st.st_ino, &fresh, e);
+	if (r < 0)
+		return err_prefix(e, "%s", path);
+	close(*fd);
+	*fd = fresh;
+	return 0;
+}
+
+int apply_open_sources(struct box_build *b, struct err *e)
+{
+	int r = open_device("/dev/null", makedev(1, 3), &b->null_fd, e);
+
+	if (r == 0)
+		r = reopen(b, "upper", &b->upper_fd, e);
+	if (r == 0)
+		r = reopen(b, "work", &b->work_fd, e);
+	if (r == 0)
+		r = open_layers(b, e);
+	for (size_t i = 0; i < b->p->nops && r == 0; i++) {
+		const struct box_op *op = &b->p->ops[i];
+
+		if (b->sources[i] >= 0)
+			continue;
+		if (op->type == BOX_OP_DEVICE) {
+			r = open_device(op->source, op->dev, &b->sources[i], e);
+		} else if (op->type == BOX_OP_BIND) {
+			r = mount_open_source(op->source, !(op->flags & BOX_F_IS_FILE), op->dev,
+					      op->ino, &b->sources[i], e);
+			if (r == -ENOENT && (op->flags & BOX_F_OPTIONAL))
+				r = 0;
+			else if (r < 0)
+				err_prefix(e, "bind %s", op->source);
+		}
+	}
+	return r;
+}
+
+/* --- second half: operations -------------------------------------------------------------------
+ */
+
+static const struct root_owner *owner_of(const struct box_build *b, const struct box_op *op,
+					 struct root_owner *space)
+{
+	if (!(op->flags & BOX_F_AGENT))
+		return NULL;
+	space->uid = b->c->ids.agent_uid;
+	space->gid = b->c->ids.agent_gid;
+	return space;
+}
+
+/* The upper directory becomes the root directory of the box: root's, 0755. */
+static int prepare_upper(struct box_build *b, struct err *e)
+{
+	auto_free char *path = xasprintf("/proc/self/fd/%d", b->upper_fd);
+	struct stat st;
+
+	if (fstat(b->upper_fd, &st) < 0)
+		return err_sys(e, "upper");
+	if ((st.st_uid != 0 || st.st_gid != 0) &&
+	    fchownat(b->upper_fd, "", 0, 0, AT_EMPTY_PATH) < 0)
+		return err_sys(e, "upper: chown");
+	if ((st.st_mode & 07777) != 0755 && chmod(path, 0755) < 0)
+		return err_sys(e, "upper: chmod");
+	return 0;
+}
+
+/*
+ * A directory that only we can reach: a tmpfs on top of the sandbox's own directory, in our mount
+ * namespace. The overlay is mounted in it, and layers that came as detached mounts get a place.
+ */
+static int make_stage(struct box_build *b, int *ret_fd, struct err *e)
+{
+	static const struct mount_option options[] = { { "mode", "0700" }, { "nr_inodes", "512" } };
+	auto_close int fd = mount_new("tmpfs", options, ARRAY_SIZE(options),
+				      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, e);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = mount_attach(&b->mounts, fd, b->work_fd, false, e);
+	if (r < 0)
+		return r;
+	if (mkdirat(fd, "root", 0755) < 0 || mkdirat(fd, "empty", 0755) < 0)
+		return err_sys(e, "stage");
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int stage_layer(struct box_build *b, int stage_fd, size_t i, struct err *e)
+{
+	char name[24];
+	auto_close int target = -1;
+
+	snprintf(name, sizeof(name), "%zu", i);
+	if (mkdirat(stage_fd, name, 0755) < 0)
+		return err_sys(e, "stage");
+	target = fs_open_beneath(stage_fd, name, O_PATH | O_DIRECTORY, 0);
+	if (target < 0)
+		return err_set(e, ERR_SYSTEM, target, "stage: open failed");
+	return mount_attach(&b->mounts, b->layers[i], target, true, e);
+}
+
+/*
+ * mount(2) and not fsconfig: its option string may have a page, an fsconfig value only 255 bytes,
+ * and the one-layer-a-call form exists since 6.7 only. All paths are descriptors of ours.
+ * redirect_dir=nofollow is what "off" should be: with "off", kernels that are built to follow
+ * redirects anyway refuse to combine it with userxattr.
+ */
+static int mount_overlay(struct box_build *b, int stage_fd, struct err *e)
+{
+	auto_buf options = BUF_INIT;
+
+	buf_puts(&options, "userxattr,redirect_dir=nofollow,metacopy=off,index=off,xino=off");
+	buf_printf(&options, ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", b->upper_fd,
+		   b->work_fd);
+	buf_puts(&options, ",lowerdir=");
+	for (size_t i = 0; i < b->p->layers.n; i++)
+		buf_printf(&options, "%s/proc/self/fd/%d", i ? ":" : "", b->layers[i]);
+	if (b->p->layers.n == 0)
+		buf_puts(&options, "empty");
+	if (fchdir(stage_fd) < 0)
+		return err_sys(e, "stage");
+	if (syscall(SYS_mount, "overlay", "root", "overlay", MS_NODEV, buf_str(&options)) < 0) {
+		int r = err_sys(e, "overlay");
+
+		return r == -ENODEV ? err_hint(e, "sudo modprobe overlay") : r;
+	}
+	return 0;
+}
+
+static int op_overlay(struct box_build *b, size_t i, struct err *e)
+{
+	auto_close int stage_fd = -1;
+	int r = prepare_upper(b, e);
+
+	(void)i;
+	if (r == 0)
+		r = make_stage(b, &stage_fd, e);
+	for (size_t k = 0; k < b->p->layers.n && b->layers_detached && r == 0; k++)
+		r = stage_layer(b, stage_fd, k, e);
+	if (r == 0)
+		r = mount_overlay(b, stage_fd, e);
+	if (r < 0)
+		return r;
+	b->root_fd = fs_openat2(stage_fd, "root", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
+	if (b->root_fd < 0)
+		return err_set(e, ERR_SYSTEM, b->root_fd, "overlay: open the root");
+	return mount_remember(&b->mounts, b->root_fd, false, e);
+}
+
+static int op_dir(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	struct root_owner space;
+
+	return root_mkdirs(b->root_fd, op->target, op->mode, owner_of(b, op, &space),
+			   op->flags & BOX_F_NOFOLLOW, NULL, e);
+}
+
+static int op_file(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	struct root_owner space;
+
+	return root_write(b->root_fd, op->target, op->content, strlen(op->content), op->mode,
+			  owner_of(b, op, &space), op->flags & BOX_F_IF_MISSING, e);
+}
+
+static int op_symlink(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	auto_close int dir = -1;
+	const char *name;
+	int r = root_parent(b->root_fd, op->target, NULL, false, &dir, &name, e);
+
+	if (r < 0)
+		return r;
+	if (symlinkat(op->source, dir, name) < 0 &&
+	    !(errno == EEXIST && (op->flags & BOX_F_IF_MISSING)))
+		return err_sys(e, "symbolic link");
+	return 0;
+}
+
+static int op_bind(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	bool recursive = op->flags & BOX_F_RECURSIVE;
+	auto_close int tree = -1;
+	auto_close int target = -1;
+	int r;
+
+	if (b->sources[i] < 0)
+		return 0;
+	r = root_target(b->root_fd, op->target, !(op->flags & BOX_F_IS_FILE),
+			!(op->flags & BOX_F_EXISTING), op->flags & BOX_F_NOFOLLOW, &target, e);
+	if (r < 0)
+		return r;
+	if (b->detached[i])
+		return mount_attach(&b->mounts, b->sources[i], target, recursive, e);
+	tree = mount_clone(b->sources[i], recursive, mount_attrs(op->flags), e);
+	if (tree == -EINVAL && !recursive) {
+		err_set(e, ERR_REFUSED, EINVAL, "another file system is mounted inside it");
+		return err_hint(e,
+				"unmount it, or give the directory without it: see mount | "
+				"grep %s",
+				op->source);
+	}
+	if (tree < 0)
+		return tree;
+	return mount_attach(&b->mounts, tree, target, recursive, e);
+}
+
+/* Mount a new file system instance on the operation's target, which becomes a directory. */
+static int mount_on_target(struct box_build *b, const struct box_op *op, const char *fstype,
+			   const struct mount_option *o, size_t n, int *ret_fd, struct err *e)
+{
+	auto_close int target = -1;
+	auto_close int fd = mount_new(fstype, o, n, mount_attrs(op->flags), e);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = root_target(b->root_fd, op->target, true, true, op->flags & BOX_F_NOFOLLOW, &target, e);
+	if (r < 0)
+		return r;
+	r = mount_attach(&b->mounts, fd, target, false, e);
+	if (r == 0 && ret_fd)
+		*ret_fd = steal_fd(&fd);
+	return r;
+}
+
+static int op_tmpfs(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	char mode[16];
+	char size[24];
+	char inodes[24];
+	const struct mount_option o[] = { { "mode", mode },
+					  { "size", size },
+					  { "nr_inodes", inodes } };
+
+	snprintf(mode, sizeof(mode), "%o", (unsigned)op->mode);
+	snprintf(size, sizeof(size), "%" PRIu64, op->size);
+	snprintf(inodes, sizeof(inodes), "%" PRIu64, op->inodes);
+	return mount_on_target(b, op, "tmpfs", o, ARRAY_SIZE(o), NULL, e);
+}
+
+/* The only thing that can fail here in a sound kernel: parts of the host's own proc are hidden. */
+static int explain_hidden(int r, const char *path, struct err *e)
+{
+	if (r != -EPERM)
+		return r;
+	err_set(e, ERR_HOST, EPERM, "the kernel refuses a new one because parts of %s are covered",
+		path);
+	return err_hint(e, "inside a container, run Ward on the host, or uncover %s", path);
+}
+
+static int op_proc(struct box_build *b, size_t i, struct err *e)
+{
+	int r = mount_on_target(b, &b->p->ops[i], "proc", NULL, 0, &b->proc_fd, e);
+
+	return explain_hidden(r, "/proc", e);
+}
+
+static int op_sysfs(struct box_build *b, size_t i, struct err *e)
+{
+	return explain_hidden(mount_on_target(b, &b->p->ops[i], "sysfs", NULL, 0, NULL, e), "/sys",
+			      e);
+}
+
+static int op_mqueue(struct box_build *b, size_t i, struct err *e)
+{
+	return mount_on_target(b, &b->p->ops[i], "mqueue", NULL, 0, NULL, e);
+}
+
+enum { TTY_GROUP = 5 };
+
+static int op_devpts(struct box_build *b, size_t i, struct err *e)
+{
+	const struct mount_option o[] = { { "newinstance", NULL },
+					  { "ptmxmode", "0666" },
+					  { "mode", "0620" },
+					  { "max", "128" },
+					  { "gid", "5" } };
+	bool tty_group = idmap_outside(b->c->ids.gid, b->c->ids.ngid, TTY_GROUP) >= 0;
+
+	return mount_on_target(b, &b->p->ops[i], "devpts", o, ARRAY_SIZE(o) - (tty_group ? 0 : 1),
+			       &b->devpts_fd, e);
+}
+
+static int op_device(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	auto_close int target = -1;
+	auto_close int tree = mount_clone(b->sources[i], false, mount_attrs(op->flags), e);
+	int r;
+
+	if (tree < 0)
+		return tree;
+	r = root_target(b->root_fd, op->target, false, true, true, &target, e);
+	return r < 0 ? r : mount_attach(&b->mounts, tree, target, false, e);
+}
+
+/* An empty read-only directory; the first one is made, the others are copies of its mount. */
+static int mask_directory(struct box_build *b, int target, struct err *e)
+{
+	static const struct mount_option o[] = { { "mode", "0555" }, { "nr_inodes", "1" } };
+	const uint64_t attrs =
+		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	auto_close int fd = -1;
+	int r;
+
+	fd = b->empty_fd >= 0 ? mount_clone(b->empty_fd, false, attrs, e)
+			      : mount_new("tmpfs", o, ARRAY_SIZE(o), attrs, e);
+	if (fd < 0)
+		return fd;
+	r = mount_attach(&b->mounts, fd, target, false, e);
+	if (r == 0 && b->empty_fd < 0)
+		b->empty_fd = steal_fd(&fd);
+	return r;
+}
+
+static int op_mask(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	auto_close int target = root_open(b->root_fd, op->target, O_PATH | O_NOFOLLOW,
+					  op->flags & BOX_F_NOFOLLOW ? RESOLVE_NO_SYMLINKS : 0);
+	auto_close int tree = -1;
+	struct stat st;
+
+	if (target == -ENOENT && (op->flags & BOX_F_OPTIONAL))
+		return 0;
+	if (target == -ELOOP)
+		return err_set(e, ERR_REFUSED, ELOOP, "a symbolic link cannot be hidden");
+	if (target < 0)
+		return err_set(e, ERR_SYSTEM, target, "%s", strerror(-target));
+	if (fstat(target, &st) < 0)
+		return err_sys(e, "stat");
+	if (S_ISDIR(st.st_mode))
+		return mask_directory(b, target, e);
+	tree = mount_clone(b->null_fd, false,
+			   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
+	return tree < 0 ? tree : mount_attach(&b->mounts, tree, target, false, e);
+}
+
+static int op_readonly(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	auto_close int target =
+		root_open(b->root_fd, op->target, O_PATH | O_NOFOLLOW, RESOLVE_NO_SYMLINKS);
+	auto_close int tree = -1;
+
+	if (target == -ENOENT && (op->flags & BOX_F_OPTIONAL))
+		return 0;
+	if (target < 0)
+		return err_set(e, ERR_SYSTEM, target, "%s", strerror(-target));
+	tree = mount_clone(target, false, MOUNT_ATTR_RDONLY, e);
+	return tree < 0 ? tree : mount_attach(&b->mounts, tree, target, false, e);
+}
+
+static int op_sysctl(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	auto_free char *path = fs_join("sys", op->target);
+	auto_close int fd = fs_openat2(b->proc_fd, path, O_WRONLY, 0,
+				       RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+	struct statfs fs;
+
+	if (fd < 0) {
+		errno = -fd;
+		return err_sys(e, "open");
+	}
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		return err_set(e, ERR_REFUSED, EXDEV, "not a file of proc");
+	if (write(fd, op->source, strlen(op->source)) < 0)
+		return err_sys(e, "write %s", op->source);
+	return 0;
+}
+
+enum { DETACH = 2 /* MNT_DETACH; sys/mount.h clashes with linux/mount.h */ };
+
+static int op_pivot(struct box_build *b, size_t i, struct err *e)
+{
+	(void)i;
+	if (fchdir(b->root_fd) < 0)
+		return err_sys(e, "enter the root");
+	if (syscall(SYS_pivot_root, ".", ".") < 0)
+		return err_sys(e, "pivot_root");
+	/* The old root now lies on top of the new one, and "." is in it. */
+	if (syscall(SYS_umount2, ".", DETACH) < 0)
+		return err_sys(e, "detach the host's root");
+	if (chdir("/") < 0)
+		return err_sys(e, "enter the root");
+	return 0;
+}
+
+static int op_hostname(struct box_build *b, size_t i, struct err *e)
+{
+	const char *name = b->p->ops[i].source;
+
+	if (sethostname(name, strlen(name)) < 0)
+		return err_sys(e, "sethostname");
+	return 0;
+}
+
+static int op_loopback(struct box_build *b, size_t i, struct err *e)
+{
+	(void)b;
+	(void)i;
+	return netns_loopback_up(e);
+}
+
+static int op_listen(struct box_build *b, size_t i, struct err *e)
+{
+	return netns_listen((uint16_t)b->p->ops[i].port, &b->listen_fd, e);
+}
+
+/* --- accounts ----------------------------------------------------------------------------------
+ */
+
+static const struct {
+	enum account_file kind;
+	const char *path;
+	const char *base; /* when the template has none */
+	mode_t mode;
+} account_files[] = {
+	{ ACCOUNT_PASSWD, "/etc/passwd",
+	  "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+	  0644 },
+	{ ACCOUNT_GROUP, "/etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n", 0644 },
+	{ ACCOUNT_SHADOW, "/etc/shadow", "root:*:19000:0:99999:7:::\n", 0640 },
+};
+
+/* A regular file of the root into *text, with its mode and owner; -ENOENT when there is none. */
+static int read_account_file(struct box_build *b, const char *path, struct buf *text,
+			     struct stat *st, struct err *e)
+{
+	auto_close int fd = root_open(b->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+
+	if (fd == -ENOENT || fd == -ELOOP)
+		return -ENOENT;
+	if (fd < 0) {
+		errno = -fd;
+		return err_sys(e, "%s", path);
+	}
+	if (fstat(fd, st) < 0)
+		return err_sys(e, "%s", path);
+	if (!S_ISREG(st->st_mode))
+		return -ENOENT;
+	return fs_read_fd(fd, ACCOUNT_FILE_MAX, text, e);
+}
+
+static bool root_has(struct box_build *b, const char *path)
+{
+	auto_close int fd = root_open(b->root_fd, path, O_PATH, 0);
+
+	return fd >= 0;
+}
+
+static int op_user(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	const struct account a = { .name = op->source,
+				   .uid = b->c->ids.agent_uid,
+				   .gid = b->c->ids.agent_gid,
+				   .home = op->target,
+				   .shell = root_has(b, "/bin/bash") ? "/bin/bash" : "/bin/sh" };
+
+	for (size_t k = 0; k < ARRAY_SIZE(account_files); k++) {
+		auto_buf old = BUF_INIT;
+		auto_buf new = BUF_INIT;
+		struct stat st = { .st_mode = account_files[k].mode };
+		struct root_owner o;
+		int r = read_account_file(b, account_files[k].path, &old, &st, e);
+
+		if (r == -ENOENT)
+			buf_puts(&old, account_files[k].base);
+		else if (r < 0)
+			return r;
+		account_rewrite(account_files[k].kind, buf_str(&old), old.len, &a, &new);
+		if (r == 0 && new.len == old.len && memcmp(new.data, old.data, new.len) == 0)
+			continue; /* as at the last start */
+		o = (struct root_owner){ st.st_uid, st.st_gid };
+		r = root_write(b->root_fd, account_files[k].path, buf_str(&new), new.len,
+			       st.st_mode & 0777, &o, false, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* --- the interpreter ---------------------------------------------------------------------------
+ */
+
+static int (*const op_table[])(struct box_build *b, size_t i, struct err *e) = {
+	[BOX_OP_OVERLAY] = op_overlay,	 [BOX_OP_DIR] = op_dir,
+	[BOX_OP_FILE] = op_file,	 [BOX_OP_SYMLINK] = op_symlink,
+	[BOX_OP_USER] = op_user,	 [BOX_OP_BIND] = op_bind,
+	[BOX_OP_TMPFS] = op_tmpfs,	 [BOX_OP_PROC] = op_proc,
+	[BOX_OP_SYSFS] = op_sysfs,	 [BOX_OP_DEVPTS] = op_devpts,
+	[BOX_OP_MQUEUE] = op_mqueue,	 [BOX_OP_DEVICE] = op_device,
+	[BOX_OP_MASK] = op_mask,	 [BOX_OP_READONLY] = op_readonly,
+	[BOX_OP_PIVOT] = op_pivot,	 [BOX_OP_SYSCTL] = op_sysctl,
+	[BOX_OP_HOSTNAME] = op_hostname, [BOX_OP_LOOPBACK] = op_loopback,
+	[BOX_OP_LISTEN] = op_listen,
+};
+_Static_assert(ARRAY_SIZE(op_table) == BOX_OP_MAX, "every operation has a function");
+
+int apply_plan(struct box_build *b, struct err *e)
+{
+	for (size_t i = 0; i < b->p->nops; i++) {
+		const struct box_op *op = &b->p->ops[i];
+		const char *what = op->target ? op->target : op->source;
+		int r;
+
+		/* The overlay is the root that all others need. */
+		if (b->root_fd < 0 && op->type != BOX_OP_OVERLAY)
+			return err_set(e, ERR_INPUT, EINVAL, "plan: no root for %s",
+				       box_op_name(op->type));
+		r = op_table[op->type](b, i, e);
+		if (r < 0)
+			return err_prefix(e, "%s%s%s", box_op_name(op->type), what ? " " : "",
+					  what ? what : "");
+	}
+	return 0;
+}
+
+enum { MOUNTINFO_MAX = 4 << 20 };
+
+int apply_verify(struct box_build *b, struct err *e)
+{
+	auto_buf text = BUF_INIT;
+	auto_close int fd = fs_openat2(b->proc_fd, "1/mountinfo", O_RDONLY, 0,
+				       RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+	int r;
+
+	if (fd < 0) {
+		errno = -fd;
+		return err_sys(e, "mount table");
+	}
+	r = fs_read_fd(fd, MOUNTINFO_MAX, &text, e);
+	return r < 0 ? r : mount_check_info(buf_str(&text), text.len, &b->mounts, e);
+}

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * build: makes a box and executes its PID 1.
+ *
+ *   supervisor (host)                         child (all namespaces new)
+ *   -----------------                         --------------------------
+ *   clone3 ---------------------------------> waits for GO
+ *   writes the id maps; real root also
+ *   makes the id-mapped mounts
+ *   MOUNT..., GO ---------------------------> opens sources as the user
+ *                                             becomes root of the outer namespace
+ *                                             applies the plan, checks the mount table
+ *   takes devpts and listener <-------------- FDS
+ *                                             closes everything, executes ward-init
+ *   returns <-------------------------------- HELLO (sent by ward-init)
+ *
+ * One socket pair serves all of it.  A failure on the child's side is one FAILED packet with a
+ * struct err.  The child dies with the supervisor (PR_SET_PDEATHSIG, and the closed socket before
+ * that is set); when the supervisor gives up it kills the child, and with PID 1 everything in the
+ * namespaces goes, mounts included.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <linux/keyctl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/compat.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/wire.h"
+#include "box/box_internal.h"
+#include "box/init_wire.h"
+
+enum { PIDS_DEFAULT = 8192 };
+
+/* --- child -------------------------------------------------------------------------------------
+ */
+
+static _Noreturn void child_fail(int sock, const struct err *e)
+{
+	wire_send(sock, BOX_WIRE_FAILED, 0, e, sizeof(*e), NULL, 0);
+	_exit(1);
+}
+
+static int child_check_parent(int sock, struct err *e)
+{
+	struct pollfd p = { .fd = sock };
+
+	/* Between clone3 and prctl the supervisor may have died; then the signal never comes. */
+	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)))
+		return err_set(e, ERR_SYSTEM, EPIPE, "the supervisor is gone");
+	return 0;
+}
+
+static int child_wait_go(int sock, struct box_build *b, struct err *e)
+{
+	static struct wire_msg m;
+	size_t nops = b->p->nops;
+
+	for (;;) {
+		int r = wire_recv(sock, &m);
+		int fd;
+
+		if (r <= 0)
+			return err_set(e, ERR_SYSTEM, EPIPE, "the supervisor is gone");
+		if (m.h.type == BOX_WIRE_GO)
+			return 0;
+		fd = wire_take_fd(&m, 0);
+		if (m.h.type != BOX_WIRE_MOUNT || fd < 0 || m.h.arg >= nops + b->p->layers.n)
+			return err_set(e, ERR_SYSTEM, EBADMSG, "unexpected message");
+		if (m.h.arg < nops) {
+			b->sources[m.h.arg] = fd;
+			b->detached[m.h.arg] = true;
+		} else {
+			b->layers[m.h.arg - nops] = fd;
+			b->layers_detached = true;
+		}
+	}
+}
+
+static const struct limit {
+	int resource;
+	rlim_t soft;
+	rlim_t hard;
+} limits[] = {
+	{ RLIMIT_CORE, 0, 0 },
+	{ RLIMIT_NOFILE, 65536, 524288 },
+	{ RLIMIT_MEMLOCK, 8 << 20, 8 << 20 },
+	{ RLIMIT_MSGQUEUE, 819200, 819200 },
+	{ RLIMIT_RTPRIO, 0, 0 },
+	{ RLIMIT_NICE, 0, 0 },
+};
+
+static int child_limits(struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct rlimit now;
+		struct rlimit new;
+
+		if (getrlimit((__rlimit_resource_t)limits[i].resource, &now) < 0)
+			return err_sys(e, "resource limits");
+		new.rlim_max = limits[i].hard < now.rlim_max ? limits[i].hard : now.rlim_max;
+		new.rlim_cur = limits[i].soft < new.rlim_max ? limits[i].soft : new.rlim_max;
+		if (setrlimit((__rlimit_resource_t)limits[i].resource, &new) < 0)
+			return err_sys(e, "resource limits");
+	}
+	return 0;
+}
+
+/* The user's capabilities in the new namespace survive: effective follows uid 0. */
+static int child_become_root(const struct box_ids *ids, struct err *e)
+{
+	/* With one id the kernel forbids setgroups; the map has no other group to drop to. */
+	if (ids->mode != BOX_ID_SINGLE && setgroups(0, NULL) < 0)
+		return err_sys(e, "drop groups");
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return err_sys(e, "become root of the namespace");
+	return 0;
+}
+
+static int child_stdio(struct err *e)
+{
+	auto_close int fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return err_sys(e, "/dev/null");
+	for (int i = 0; i < 3; i++)
+		if (dup2(fd, i) < 0)
+			return err_sys(e, "standard descriptors");
+	return 0;
+}
+
+/* Descriptors end as: 0-2 the box's null device, 3 the socket, 4 (closed by execve) the program. */
+static int child_exec(int sock, int init_exe, struct err *e)
+{
+	char name[] = "ward-init";
+	char *argv[] = { name, NULL };
+	char *envp[] = { NULL };
+	sigset_t none;
+	int r = child_stdio(e);
+	int high_sock;
+	int high_exe;
+
+	if (r < 0)
+		return r;
+	high_sock = fcntl(sock, F_DUPFD_CLOEXEC, 10);
+	high_exe = fcntl(init_exe, F_DUPFD_CLOEXEC, 10);
+	if (high_sock < 0 || high_exe < 0 || dup2(high_sock, INIT_WIRE_FD) < 0 ||
+	    dup3(high_exe, INIT_WIRE_FD + 1, O_CLOEXEC) < 0)
+		return err_sys(e, "descriptors of ward-init");
+	if (syscall(SYS_close_range, INIT_WIRE_FD + 2, ~0U, 0) < 0)
+		return err_sys(e, "close_range");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	umask(022);
+	syscall(SYS_execveat, INIT_WIRE_FD + 1, "", argv, envp, AT_EMPTY_PATH);
+	r = err_sys(e, "execute ward-init");
+	child_fail(INIT_WIRE_FD, e);
+	return r;
+}
+
+static int child_build(struct box_build *b, int sock, int init_exe, struct err *e)
+{
+	int fds[2];
+	int r = child_wait_go(sock, b, e);
+
+	if (r == 0)
+		r = child_limits(e);
+	if (r == 0 && syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		r = err_sys(e, "private mounts");
+	if (r == 0)
+		r = apply_open_sources(b, e);
+	if (r == 0)
+		r = child_become_root(&b->c->ids, e);
+	if (r < 0)
+		return r;
+	/* A change of ids clears it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	r = child_check_parent(sock, e);
+	if (r == 0)
+		r = apply_plan(b, e);
+	if (r == 0)
+		r = apply_verify(b, e);
+	if (r < 0)
+		return r;
+	fds[0] = b->devpts_fd;
+	fds[1] = b->listen_fd;
+	r = wire_send(sock, BOX_WIRE_FDS, 0, NULL, 0, fds, 2);
+	if (r < 0)
+		return err_set(e, ERR_SYSTEM, r, "the supervisor is gone");
+	return child_exec(sock, init_exe, e);
+}
+
+static _Noreturn void child_main(struct box_build *b, int sock, int init_exe)
+{
+	struct err e = ERR_INIT;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	umask(0);
+	child_build(b, sock, init_exe, &e);
+	child_fail(sock, &e);
+}
+
+/* --- supervisor: before the clone ---------------------------------------------------------------
+ */
+
+static void init_fds(int *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		v[i] = -1;
+}
+
+/* Make upper, work and home when they are missing; the first two are opened for the child. */
+static int open_dirs(const struct box_config *c, struct box_build *b, struct err *e)
+{
+	static const struct {
+		const char *name;
+		mode_t mode;
+	} dirs[] = { { "upper", 0755 }, { "work", 0700 }, { "home", 0700 } };
+	int fds[ARRAY_SIZE(dirs)] = { -1, -1, -1 };
+	auto_close int top =
+		fs_openat2(AT_FDCWD, c->dir, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
+	int r = 0;
+
+	if (top < 0) {
+		errno = -top;
+		return err_sys(e, "sandbox directory %s", c->dir);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(dirs) && r == 0; i++) {
+		if (mkdirat(top, dirs[i].name, dirs[i].mode) < 0 && errno != EEXIST) {
+			r = err_sys(e, "sandbox directory %s: make %s", c->dir, dirs[i].name);
+			break;
+		}
+		/* O_PATH: the box's root owns upper after the first start. */
+		fds[i] = fs_open_beneath(top, dirs[i].name, O_PATH | O_DIRECTORY, 0);
+		if (fds[i] < 0)
+			r = err_set(e, ERR_CORRUPT, fds[i], "sandbox directory %s: open %s: %s",
+				    c->dir, dirs[i].name, strerror(-fds[i]));
+	}
+	if (r == 0 && c->ids.mode == BOX_ID_ROOT) {
+		uint32_t u = c->ids.uid[0].outside;
+		uint32_t g = c->ids.gid[0].outside;
+
+		/* Real root's own id does not exist in the box; these three belong to the box. */
+		if (fchownat(fds[0], "", u, g, AT_EMPTY_PATH) < 0 ||
+		    fchownat(fds[1], "", u, g, AT_EMPTY_PATH) < 0 ||
+		    fchownat(fds[2], "", u + BOX_AGENT_ID, g + BOX_AGENT_ID, AT_EMPTY_PATH) < 0)
+			r = err_sys(e, "sandbox directory %s: chown", c->dir);
+	}
+	if (r == 0) {
+		b->upper_fd = steal_fd(&fds[0]);
+		b->work_fd = steal_fd(&fds[1]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return r;
+}
+
+static void build_init(struct box_build *b, const struct box_config *c, const struct box_plan *p)
+{
+	*b = (struct box_build){ .c = c,
+				 .p = p,
+				 .upper_fd = -1,
+				 .work_fd = -1,
+				 .root_fd = -1,
+				 .proc_fd = -1,
+				 .null_fd = -1,
+				 .empty_fd = -1,
+				 .devpts_fd = -1,
+				 .listen_fd = -1 };
+	b->sources = xcalloc(p->nops + 1, sizeof(*b->sources));
+	b->detached = xcalloc(p->nops + 1, sizeof(*b->detached));
+	b->layers = xcalloc(p->layers.n + 1, sizeof(*b->layers));
+	init_fds(b->sources, p->nops);
+	init_fds(b->layers, p->layers.n);
+}
+
+/* The supervisor's copy; only the child fills the rest. */
+static void build_clear(struct box_build *b)
+{
+	fd_closep(&b->upper_fd);
+	fd_closep(&b->work_fd);
+	free(b->sources);
+	free(b->detached);
+	free(b->layers);
+	mount_list_free(&b->mounts);
+}
+
+/*
+ * A session keyring of Ward's own: what lies in the user's is out of reach. By name, so that all
+ * boxes of a user share one key of the quota. A kernel without keys has nothing to hide.
+ */
+static int join_keyring(struct err *e)
+{
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "ward") >= 0 || errno == ENOSYS)
+		return 0;
+	return err_sys(e, "session keyring");
+}
+
+/* --- supervisor: the clone -----------------------------------------------------------------------
+ */
+
+/*
+ * The limit on processes belongs to the user namespace: the kernel copies the creator's soft limit
+ * when it makes one. So it is lowered around the clone.
+ */
+static int clone_box(const struct box_config *c, int *ret_pidfd, pid_t *ret_pid)
+{
+	struct clone_args a = { .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
+					 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+					 CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+				.exit_signal = SIGCHLD };
+	uint64_t want = c->spec->limits.pids ? c->spec->limits.pids : PIDS_DEFAULT;
+	int dumpable = prctl(PR_GET_DUMPABLE);
+	struct rlimit old;
+	struct rlimit low;
+	int pidfd = -1;
+	pid_t pid;
+	int code;
+
+	if (getrlimit(RLIMIT_NPROC, &old) < 0)
+		return -errno;
+	low = old;
+	if (want < low.rlim_cur)
+		low.rlim_cur = want;
+	a.pidfd = (uint64_t)(uintptr_t)&pidfd;
+	setrlimit(RLIMIT_NPROC, &low);
+	/* The map files of a process that is not dumpable belong to real root. */
+	prctl(PR_SET_DUMPABLE, 1);
+	pid = (pid_t)syscall(SYS_clone3, &a, sizeof(a));
+	if (pid == 0)
+		return 0;
+	code = errno;
+	prctl(PR_SET_DUMPABLE, dumpable);
+	setrlimit(RLIMIT_NPROC, &old);
+	if (pid < 0)
+		return -code;
+	*ret_pidfd = pidfd;
+	*ret_pid = pid;
+	return 1;
+}
+
+/* --- supervisor: after the clone -----------------------------------------------------------------
+ */
+
+static int send_mount(int sock, size_t index, int tree, struct err *e)
+{
+	int r = wire_send(sock, BOX_WIRE_MOUNT, (uint32_t)index, NULL, 0, &tree, 1);
+
+	return r < 0 ? err_set(e, ERR_SYSTEM, r, "the box ended early") : 0;
+}
+
+/* Copy the mount at an open source with a map of ids; real root only. */
+static int idmapped_tree(int source, uint64_t attrs, int userns_fd, bool recursive, struct err *e)
+{
+	struct mount_attr a = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns_fd };
+	unsigned rec = recursive ? AT_RECURSIVE : 0;
+	auto_close int tree = mount_clone(source, recursive, attrs, e);
+
+	if (tree < 0)
+		return tree;
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | rec, &a, sizeof(a)) < 0)
+		return err_sys(e, "map the ids of the mount");
+	return steal_fd(&tree);
+}
+
+static int send_idmapped_layers(const struct box_plan *p, int sock, pid_t pid, struct err *e)
+{
+	char path[64];
+	auto_close int userns = -1;
+
+	if (p->layers.n == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	userns = open(path, O_RDONLY | O_CLOEXEC);
+	if (userns < 0)
+		return err_sys(e, "open %s", path);
+	for (size_t i = 0; i < p->layers.n; i++) {
+		auto_close int source = -1;
+		auto_close int tree = -1;
+		int r = mount_open_source(p->layers.v[i], true, 0, 0, &source, e);
+
+		if (r == 0)
+			r = tree = idmapped_tree(source, MOUNT_ATTR_RDONLY, userns, false, e);
+		if (r >= 0)
+			r = send_mount(sock, p->nops + i, tree, e);
+		if (r < 0)
+			return err_prefix(e, "template %s", p->layers.v[i]);
+	}
+	return 0;
+}
+
+static int send_idmapped_binds(const struct box_config *c, const struct box_plan *p, int sock,
+			       struct err *e)
+{
+	auto_close int userns = -1;
+
+	for (size_t i = 0; i < p->nops; i++) {
+		const struct box_op *op = &p->ops[i];
+		auto_close int source = -1;
+		auto_close int tree = -1;
+		int r = 0;
+
+		if (op->type != BOX_OP_BIND || !(op->flags & BOX_F_IDMAP))
+			continue;
+		if (userns < 0)
+			r = mapped_workspace_userns(&c->ids, &userns, e);
+		if (r == 0)
+			r = mount_open_source(op->source, !(op->flags & BOX_F_IS_FILE), op->dev,
+					      op->ino, &source, e);
+		if (r == 0)
+			r = tree = idmapped_tree(source, mount_attrs(op->flags), userns, false, e);
+		if (r >= 0)
+			r = send_mount(sock, i, tree, e);
+		if (r < 0)
+			return err_prefix(e, "bind %s", op->source);
+	}
+	return 0;
+}
+
+static int box_release(const struct box_config *c, const struct box_plan *p, int sock, pid_t pid,
+		       struct err *e)
+{
+	int r = mapped_write(pid, &c->ids, e);
+
+	if (r == 0 && c->ids.mode == BOX_ID_ROOT) {
+		r = send_idmapped_layers(p, sock, pid, e);
+		if (r == 0)
+			r = send_idmapped_binds(c, p, sock, e);
+	}
+	if (r < 0)
+		return r;
+	r = wire_send(sock, BOX_WIRE_GO, 0, NULL, 0, NULL, 0);
+	return r < 0 ? err_set(e, ERR_SYSTEM, r, "the box ended early") : 0;
+}
+
+static int take_failure(const struct wire_msg *m, struct err *e)
+{
+	struct err got;
+
+	if (m->len != sizeof(got))
+		return err_set(e, ERR_SYSTEM, EBADMSG, "the box failed without a reason");
+	memcpy(&got, m->data, sizeof(got));
+	got.message[sizeof(got.message) - 1] = '\0';
+	got.hint[sizeof(got.hint) - 1] = '\0';
+	if (got.code >= 0)
+		got.code = -EIO;
+	if (e)
+		*e = got;
+	return got.code;
+}
+
+static int box_wait_hello(struct box *b, struct err *e)
+{
+	struct wire_msg *m = xmalloc(sizeof(*m));
+	int r;
+
+	for (;;) {
+		r = wire_recv(b->init_fd, m);
+		if (r <= 0) {
+			r = err_set(e, ERR_SYSTEM, r < 0 ? r : EPIPE,
+				    "the box ended before its init was ready");
+			break;
+		}
+		if (m->h.type == INIT_WIRE_HELLO) {
+			wire_msg_clear(m);
+			r = b->devpts_fd < 0 || b->listen_fd < 0
+				    ? err_set(e, ERR_SYSTEM, EBADMSG, "the box is incomplete")
+				    : 0;
+			break;
+		}
+		if (m->h.type == BOX_WIRE_FDS && b->devpts_fd < 0) {
+			b->devpts_fd = wire_take_fd(m, 0);
+			b->listen_fd = wire_take_fd(m, 1);
+			wire_msg_clear(m);
+			continue;
+		}
+		r = m->h.type == BOX_WIRE_FAILED
+			    ? take_failure(m, e)
+			    : err_set(e, ERR_SYSTEM, EBADMSG, "unexpected message from the box");
+		wire_msg_clear(m);
+		break;
+	}
+	free(m);
+	return r;
+}
+
+static int read_ns_inodes(struct box *b, struct err *e)
+{
+	static const char *const names[BOX_NS_MAX] = {
+		[BOX_NS_USER] = "user",	    [BOX_NS_PID] = "pid", [BOX_NS_MNT] = "mnt",
+		[BOX_NS_NET] = "net",	    [BOX_NS_IPC] = "ipc", [BOX_NS_UTS] = "uts",
+		[BOX_NS_CGROUP] = "cgroup",
+	};
+
+	for (int i = 0; i < BOX_NS_MAX; i++) {
+		char path[64];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)b->init_pid, names[i]);
+		if (stat(path, &st) < 0)
+			return err_sys(e, "%s", path);
+		b->ns_ino[i] = st.st_ino;
+	}
+	return 0;
+}
+
+static void kill_and_reap(struct box *b)
+{
+	siginfo_t info;
+
+	syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0);
+	while (waitid(P_PIDFD, (id_t)b->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+		;
+}
+
+static int box_follow(const struct box_config *c, const struct box_plan *p, struct box *b,
+		      struct err *e)
+{
+	int r = read_ns_inodes(b, e);
+
+	if (r == 0)
+		r = box_release(c, p, b->init_fd, b->init_pid, e);
+	if (r == 0)
+		r = box_wait_hello(b, e);
+	if (r < 0)
+		kill_and_reap(b);
+	return r;
+}
+
+int box_start(const struct box_config *c, const struct box_plan *p, int init_exe, struct box *ret,
+	      struct err *e)
+{
+	struct box box = BOX_INIT;
+	struct box_build build;
+	int pair[2] = { -1, -1 };
+	int r = join_keyring(e);
+
+	if (r < 0)
+		return r;
+	build_init(&build, c, p);
+	r = open_dirs(c, &build, e);
+	if (r == 0)
+		r = wire_pair(pair, e);
+	if (r == 0) {
+		r = clone_box(c, &box.pidfd, &box.init_pid);
+		if (r == 0) {
+			close(pair[0]);
+			child_main(&build, pair[1], init_exe);
+		}
+		if (r < 0)
+			r = probe_explain_userns(-r, e);
+		fd_closep(&pair[1]);
+		box.init_fd = pair[0];
+	}
+	build_clear(&build);
+	if (r > 0)
+		r = box_follow(c, p, &box, e);
+	if (r < 0) {
+		box_clear(&box);
+		return r;
+	}
+	*ret = box;
+	return 0;
+}
+
+void box_clear(struct box *b)
+{
+	fd_closep(&b->pidfd);
+	fd_closep(&b->init_fd);
+	fd_closep(&b->devpts_fd);
+	fd_closep(&b->listen_fd);
+	*b = BOX_INIT;
+}

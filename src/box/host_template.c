@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host_template: what the `host` template shows of this machine.
+ *
+ * The system directories are shown as they are, read-only.  /etc is another matter: it mixes what
+ * programs need with secrets and with facts about the machine, so the box gets an /etc of its own
+ * and only the names of an allow-list, one by one.  A name that is not in the list does not exist
+ * inside.
+ *
+ * This file looks at the machine; the plan that is made from its result does not.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "box/box_internal.h"
+
+/* Directories, or the links of a merged /usr. */
+static const char *const system_dirs[] = { "/usr",   "/bin",	"/sbin", "/lib", "/lib32",
+					   "/lib64", "/libx32", "/opt",	 "/nix" };
+
+/* Names below /etc; patterns of fnmatch(3). No secrets, no accounts, no facts about the host. */
+static const char *const etc_names[] = {
+	"alternatives",
+	"bash.bashrc",
+	"bash_completion",
+	"bash_completion.d",
+	"bashrc",
+	"ca-certificates",
+	"ca-certificates.conf",
+	"crypto-policies",
+	"debian_version",
+	"fonts",
+	"gai.conf",
+	"ghostscript",
+	"glvnd",
+	"gnutls",
+	"groff",
+	"host.conf",
+	"inputrc",
+	"issue",
+	"issue.net",
+	"java*",
+	"ld-musl-*",
+	"ld.so.cache",
+	"ld.so.conf",
+	"ld.so.conf.d",
+	"less*",
+	"libpaper.d",
+	"localtime",
+	"locale.alias",
+	"locale.conf",
+	"locale.gen",
+	"login.defs",
+	"lsb-release",
+	"magic",
+	"magic.mime",
+	"mailcap",
+	"manpath.config",
+	"maven",
+	"mime.types",
+	"nanorc",
+	"netconfig",
+	"networks",
+	"nsswitch.conf",
+	"OpenCL",
+	"openssl",
+	"os-release",
+	"papersize",
+	"perl",
+	"php",
+	"pki",
+	"profile",
+	"profile.d",
+	"protocols",
+	"python*",
+	"rpc",
+	"R",
+	"redhat-release",
+	"sensors3.conf",
+	"services",
+	"sgml",
+	"shells",
+	"skel",
+	"ssl",
+	"terminfo",
+	"texmf",
+	"timezone",
+	"vim",
+	"vimrc",
+	"vulkan",
+	"X11",
+	"xdg",
+	"xml",
+	"zsh",
+	"zshrc",
+};
+
+static void add_bind(struct box_config *c, const char *source, const char *target, bool is_file)
+{
+	c->binds = xrealloc(c->binds, c->nbinds + 1, sizeof(*c->binds));
+	c->binds[c->nbinds++] = (struct box_bind){ .source = xstrdup(source),
+						   .target = xstrdup(target),
+						   .readonly = true,
+						   .optional = true,
+						   .is_file = is_file };
+}
+
+static void add_link(struct box_config *c, const char *path, const char *target)
+{
+	c->links = xrealloc(c->links, c->nlinks + 1, sizeof(*c->links));
+	c->links[c->nlinks++] =
+		(struct box_link){ .path = xstrdup(path), .target = xstrdup(target) };
+}
+
+/*
+ * Show `path` at its own place: a directory or file as a bind, a symbolic link as the same link
+ * when it is relative or leads into /usr (which is shown), else its canonical target as a bind.
+ */
+static int add_path(struct box_config *c, const char *path, struct err *e)
+{
+	struct stat st;
+	char target[PATH_MAX];
+	auto_free char *canonical = NULL;
+	ssize_t n;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT || errno == EACCES ? 0 : err_sys(e, "%s", path);
+	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) {
+		/* What this user cannot read, the box could not either. */
+		if (access(path, R_OK) == 0)
+			add_bind(c, path, path, S_ISREG(st.st_mode));
+		return 0;
+	}
+	if (!S_ISLNK(st.st_mode))
+		return 0;
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return 0;
+	target[n] = '\0';
+	if (fs_canonical(path, &canonical, NULL) < 0)
+		return 0;
+	if (fs_path_within(canonical, "/usr")) {
+		add_link(c, path, target);
+		return 0;
+	}
+	if (stat(canonical, &st) == 0 && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) &&
+	    access(canonical, R_OK) == 0 && fs_path_within(canonical, "/etc"))
+		add_bind(c, canonical, path, S_ISREG(st.st_mode));
+	return 0;
+}
+
+static bool etc_allowed(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(etc_names); i++)
+		if (fnmatch(etc_names[i], name, FNM_PERIOD) == 0)
+			return true;
+	return false;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const char *const *x = a;
+	const char *const *y = b;
+
+	return strcmp(*x, *y);
+}
+
+/* The allowed names that exist, sorted, so that the same machine gives the same plan. */
+static int list_etc(struct strv *names, struct err *e)
+{
+	DIR *d = opendir("/etc");
+	struct dirent *ent;
+
+	if (!d)
+		return err_sys(e, "/etc");
+	while ((ent = readdir(d)))
+		if (etc_allowed(ent->d_name))
+			strv_add(names, ent->d_name);
+	closedir(d);
+	if (names->n > 1)
+		qsort(names->v, names->n, sizeof(*names->v), compare_names);
+	return 0;
+}
+
+int box_host_binds(struct box_config *c, struct err *e)
+{
+	auto_strv names = STRV_INIT;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(system_dirs) && r == 0; i++)
+		r = add_path(c, system_dirs[i], e);
+	if (r == 0)
+		r = list_etc(&names, e);
+	for (size_t i = 0; i < names.n && r == 0; i++) {
+		auto_free char *path = fs_join("/etc", names.v[i]);
+
+		r = add_path(c, path, e);
+	}
+	return r;
+}

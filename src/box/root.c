@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * root: directories and files inside the new root.
+ *
+ * The root's content may come from somebody else (an image, an earlier run of the agent).  Every
+ * path is resolved by the kernel as if the root's descriptor were "/", and without magic links, so
+ * that no symbolic link leads out.  Directories are made one component at a time from the parent's
+ * descriptor; files are unlinked, never followed, and made with O_EXCL.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/compat.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "box/box_internal.h"
+
+int root_open(int root_fd, const char *path, int flags, uint64_t resolve)
+{
+	while (*path == '/')
+		path++;
+	return fs_openat2(root_fd, *path ? path : ".", flags, 0,
+			  RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve);
+}
+
+static int explain(int code, const char *path, struct err *e)
+{
+	if (code == -ELOOP)
+		return err_set(e, ERR_REFUSED, ELOOP, "%s: the template has a symbolic link there",
+			       path);
+	if (code == -EACCES || code == -EOVERFLOW || code == -EPERM) {
+		err_set(e, ERR_HOST, code,
+			"%s: cannot be made: its directory belongs to an id "
+			"that does not exist in the box",
+			path);
+		return err_hint(e, "use a template whose files this user owns, for example one "
+				   "made with: mmdebstrap --mode=unshare");
+	}
+	errno = -code;
+	return err_sys(e, "%s", path);
+}
+
+/* Make one component below cur_fd and open it; an object that appeared meanwhile is not followed.
+ */
+static int make_component(int cur_fd, const char *name, mode_t mode, const struct root_owner *o)
+{
+	if (mkdirat(cur_fd, name, mode) < 0) {
+		/* A symbolic link that leads nowhere is in the way. */
+		return errno == EEXIST ? -ELOOP : -errno;
+	}
+	if (o && fchownat(cur_fd, name, o->uid, o->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return fs_open_beneath(cur_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+}
+
+int root_mkdirs(int root_fd, const char *path, mode_t mode, const struct root_owner *o,
+		bool nofollow, int *ret_fd, struct err *e)
+{
+	uint64_t resolve = nofollow ? RESOLVE_NO_SYMLINKS : 0;
+	auto_close int cur = root_open(root_fd, path, O_PATH | O_DIRECTORY, resolve);
+	auto_free char *prefix = NULL;
+	char *p;
+
+	if (cur < 0 && cur != -ENOENT)
+		return explain(cur, path, e);
+	if (cur >= 0)
+		goto done;
+	cur = root_open(root_fd, "/", O_PATH | O_DIRECTORY, 0);
+	prefix = xstrdup(path);
+	p = prefix;
+	while (cur >= 0 && *p) {
+		char *slash;
+		int next;
+
+		while (*p == '/')
+			p++;
+		slash = strchr(p, '/');
+		if (slash)
+			*slash = '\0';
+		next = root_open(root_fd, prefix, O_PATH | O_DIRECTORY, resolve);
+		if (next == -ENOENT)
+			next = make_component(cur, p, slash ? 0755 : mode, o);
+		close(cur);
+		cur = next;
+		if (!slash)
+			break;
+		*slash = '/';
+		p = slash;
+	}
+	if (cur < 0)
+		return explain(cur, path, e);
+done:
+	if (ret_fd)
+		*ret_fd = steal_fd(&cur);
+	return 0;
+}
+
+int root_parent(int root_fd, const char *path, const struct root_owner *o, bool nofollow,
+		int *ret_fd, const char **ret_name, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	auto_free char *dir = NULL;
+	int r;
+
+	if (!slash || !slash[1] || strcmp(slash, "/..") == 0 || strcmp(slash, "/.") == 0)
+		return err_set(e, ERR_INPUT, EINVAL, "%s: not an absolute path of a file", path);
+	dir = slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+	r = root_mkdirs(root_fd, dir, 0755, o, nofollow, ret_fd, e);
+	if (r < 0)
+		return r;
+	*ret_name = slash + 1;
+	return 0;
+}
+
+int root_write(int root_fd, const char *path, const void *bytes, size_t n, mode_t mode,
+	       const struct root_owner *o, bool if_missing, struct err *e)
+{
+	auto_close int dir = -1;
+	auto_close int fd = -1;
+	const char *name;
+	int r = root_parent(root_fd, path, o, false, &dir, &name, e);
+
+	if (r < 0)
+		return r;
+	if (!if_missing && unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return explain(-errno, path, e);
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0 && errno == EEXIST && if_missing)
+		return 0;
+	if (fd < 0)
+		return explain(-errno, path, e);
+	r = fs_write_all(fd, bytes, n);
+	if (r < 0) {
+		errno = -r;
+		return err_sys(e, "%s: write", path);
+	}
+	if (o && (o->uid || o->gid) && fchown(fd, o->uid, o->gid) < 0)
+		return err_sys(e, "%s: chown", path);
+	return 0;
+}
+
+static int make_empty_file(int root_fd, const char *path, bool nofollow, struct err *e)
+{
+	auto_close int dir = -1;
+	auto_close int fd = -1;
+	const char *name;
+	int r = root_parent(root_fd, path, NULL, nofollow, &dir, &name, e);
+
+	if (r < 0)
+		return r;
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return explain(errno == EEXIST ? -ELOOP : -errno, path, e);
+	return 0;
+}
+
+int root_target(int root_fd, const char *path, bool is_dir, bool create, bool nofollow, int *ret_fd,
+		struct err *e)
+{
+	uint64_t resolve = nofollow ? RESOLVE_NO_SYMLINKS : 0;
+	auto_close int fd = root_open(root_fd, path, O_PATH, resolve);
+	struct stat st;
+	int r;
+
+	if (fd == -ENOENT && !create)
+		return err_set(e, ERR_NOT_FOUND, ENOENT, "%s: the mount point does not exist",
+			       path);
+	if (fd == -ENOENT) {
+		if (is_dir)
+			return root_mkdirs(root_fd, path, 0755, NULL, nofollow, ret_fd, e);
+		r = make_empty_file(root_fd, path, nofollow, e);
+		if (r < 0)
+			return r;
+		fd = root_open(root_fd, path, O_PATH, resolve);
+	}
+	if (fd < 0)
+		return explain(fd, path, e);
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, "%s", path);
+	if (is_dir != S_ISDIR(st.st_mode))
+		return err_set(e, ERR_REFUSED, is_dir ? ENOTDIR : EISDIR, "%s: the mount point %s",
+			       path, is_dir ? "is not a directory" : "is a directory");
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
