@@ -65,7 +65,8 @@ struct spec_limits { /* 0: the default */
 struct spec {
 	char *id; /* 32 hex digits */
 	char *name;
-	bool named; /* the user chose the name: not the workspace's own sandbox (see state_create) */
+	bool named; /* the user chose the name: not the workspace's own sandbox (see state_create)
+		     */
 	char *agent;
 	int64_t created_at; /* seconds since the epoch */
 	struct spec_template tmpl;

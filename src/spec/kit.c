@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kit: the definition of an agent, kit format version 2.
+ *
+ * The tables below are the format: every field, what reads it and where it goes.  Fields whose
+ * `offset` is FIELD_DROP are checked and have no effect yet; fields that would change what runs,
+ * and that this release cannot honour, are refused by name, because a kit that silently loses a
+ * part is worse than one that does not load.  After the fields come the checks that need more than
+ * one of them.
+ *
+ * A kit is data from elsewhere: none of its texts may hold control characters, file paths are
+ * absolute or below ~ and never climb, its network patterns are those of the policy.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "spec/spec_internal.h"
+
+#define FIELDS(id, shown, table, type, check)                                                      \
+	static const struct fields id = {                                                          \
+		.what = shown, .v = table, .n = ARRAY_SIZE(table), .size = type, .finish = check   \
+	}
+#define KIT(member) .offset = offsetof(struct kit, member)
+#define DROP	    .offset = FIELD_DROP
+#define LIST(member)                                                                               \
+	.offset = offsetof(struct kit, member), .count = offsetof(struct kit, n##member)
+
+static const char *const schema_versions[] = { "2", NULL };
+static const char *const kinds[] = { "sandbox", "mixin", NULL };
+static const char *const schemes[] = { "bearer", "basic", NULL };
+static const char *const protocols[] = { "tcp", "udp", NULL };
+static const char *const volume_types[] = { "", "tmpfs", NULL };
+
+/* Prefixes of variables that belong to the sandbox's own set-up, Docker's and Ward's. */
+static const char *const reserved_env[] = { "DASH_", "SBX_", "DOCKER_", "WARD_" };
+
+/*
+ * A path inside: absolute or below ~, no ".." and no empty or "." component, so that what is shown
+ * is what is meant.
+ */
+static int check_inside_path(const struct field_reader *r, const struct yaml_node *v,
+			     const char *path)
+{
+	auto_free char *normal = NULL;
+	auto_free char *shown = text_escaped(path);
+	const char *absolute = text_starts(path, "~/") ? path + 1 : path;
+
+	if (absolute[0] != '/')
+		return field_error(r, v, "path '%s' must be absolute or begin with ~/", shown);
+	if (fs_normalise(absolute, &normal, NULL) < 0 || strcmp(normal, absolute) != 0 ||
+	    strcmp(normal, "/") == 0)
+		return field_error(r, v, "path '%s' must be plain, without '..', '.' or '//'",
+				   shown);
+	return 0;
+}
+
+static int env_name(const struct field_reader *r, const struct yaml_node *v, const char *name)
+{
+	auto_free char *shown = text_escaped(name);
+
+	if (!spec_env_name_ok(name, strlen(name)))
+		return field_error(r, v, "'%s' cannot name an environment variable", shown);
+	for (size_t i = 0; i < ARRAY_SIZE(reserved_env); i++) {
+		if (text_starts(name, reserved_env[i]))
+			return field_error(r, v, "variable '%s': the prefix %s is reserved", shown,
+					   reserved_env[i]);
+	}
+	return 0;
+}
+
+/* environment.variables: field_env, without the reserved names. */
+static FIELD_READER(read_variables)
+{
+	int ret = field_env(r, f, v, out);
+
+	for (size_t i = 0; ret == 0 && i < v->n; i++)
+		ret = env_name(r, v->keys[i], v->keys[i]->text);
+	return ret;
+}
+
+static FIELD_READER(read_env_name)
+{
+	int ret = field_text(r, f, v, NULL);
+
+	if (ret == 0)
+		ret = env_name(r, v, v->text);
+	return ret < 0 ? ret : field_text(r, f, v, out);
+}
+
+static FIELD_READER(read_inside_path)
+{
+	int ret = field_text(r, f, v, NULL);
+
+	if (ret == 0)
+		ret = check_inside_path(r, v, v->text);
+	return ret < 0 ? ret : field_text(r, f, v, out);
+}
+
+/* A number or name of a user inside. */
+static FIELD_READER(read_user)
+{
+	int ret = field_text(r, f, v, NULL);
+
+	if (ret < 0)
+		return ret;
+	if (v->text[strspn(v->text, "abcdefghijklmnopqrstuvwxyz0123456789_-")] != '\0' ||
+	    v->text[0] == '-' || strlen(v->text) > 32)
+		return field_error(r, v, "'user' must be a user's name or number");
+	return field_text(r, f, v, out);
+}
+
+/* The one line of setup.install[].command, for a shell. */
+static FIELD_READER(read_shell_command)
+{
+	struct strv *argv = out;
+	char *text = NULL;
+	int ret = field_body(r, f, v, &text);
+
+	if (ret < 0)
+		return ret;
+	if (argv) {
+		strv_add(argv, "sh");
+		strv_add(argv, "-c");
+		strv_take(argv, steal(&text));
+	}
+	free(text);
+	return 0;
+}
+
+static FIELD_READER(read_command)
+{
+	int ret = field_texts(r, f, v, out);
+
+	if (ret == 0 && (v->n == 0 || v->items[0]->text[0] == '\0'))
+		return field_error(r, v, "'%s' must name a program first", f->name);
+	return ret;
+}
+
+/* A path below the home, written without ~/: "." and ".." would mean other files. */
+static FIELD_READER(read_home_files)
+{
+	int ret = field_texts(r, f, v, NULL);
+
+	for (size_t i = 0; ret == 0 && i < v->n; i++) {
+		auto_free char *path = xasprintf("~/%s", v->items[i]->text);
+
+		ret = check_inside_path(r, v->items[i], path);
+	}
+	return ret < 0 ? ret : field_texts(r, f, v, out);
+}
+
+/* A plain file name: it is looked for in directories that others choose. */
+static FIELD_READER(read_program)
+{
+	int ret = field_text(r, f, v, NULL);
+
+	if (ret < 0)
+		return ret;
+	if (v->text[0] == '\0' || v->text[0] == '.' || strchr(v->text, '/'))
+		return field_error(r, v, "'%s' must be a program's name without a directory",
+				   f->name);
+	return field_text(r, f, v, out);
+}
+
+/* Composition */
+
+static const struct field requires_v[] = { { "agent", field_name, DROP } };
+FIELDS(requires_fields, "requires", requires_v, 0, NULL);
+
+/* sandbox */
+
+static const struct field command_v[] = {
+	{ "default", field_texts, KIT(command_default) },
+	{ "interactive", field_texts, KIT(command_interactive) },
+};
+FIELDS(command_fields, "sandbox.command", command_v, 0, NULL);
+
+static const struct field resources_v[] = {
+	{ "cpu", field_text, DROP },
+	{ "memory", field_size, DROP },
+	{ "gpu", field_text, DROP },
+};
+FIELDS(resources_fields, "sandbox.resources", resources_v, 0, NULL);
+
+static const struct field sandbox_v[] = {
+	{ "image", field_text, KIT(image) },
+	{ "build", field_refused, DROP,
+	  .reason = "is not supported: build the image first and name it in 'image'" },
+	{ "entrypoint", read_command, KIT(entrypoint) },
+	{ "command", field_section, .sub = &command_fields },
+	{ "resources", field_section, .sub = &resources_fields },
+};
+FIELDS(sandbox_fields, "sandbox", sandbox_v, 0, NULL);
+
+static const struct field instructions_v[] = {
+	{ "filename", field_text, KIT(instructions_file), .required = true },
+	{ "content", field_body, KIT(instructions) },
+};
+FIELDS(instructions_fields, "agentInstructions", instructions_v, 0, NULL);
+
+/* credentials */
+
+#define CREDENTIAL(member) .offset = offsetof(struct kit_credential, member)
+
+static const struct field inject_v[] = {
+	{ "domain", field_text, DROP, .required = true },
+	{ "header", field_text, DROP },
+	{ "format", field_text, DROP },
+	{ "scheme", field_choice, DROP, .values = schemes },
+	{ "username", field_text, DROP },
+};
+FIELDS(inject_fields, "inject", inject_v, 0, NULL);
+
+static const struct field api_key_v[] = {
+	{ "name", read_env_name, CREDENTIAL(env_name), .required = true },
+	{ "proxyManaged", field_bool, CREDENTIAL(proxy_managed) },
+	{ "inject", field_objects, DROP, .sub = &inject_fields },
+};
+FIELDS(api_key_fields, "apiKey", api_key_v, 0, NULL);
+
+static const struct field endpoint_v[] = {
+	{ "host", field_text, DROP, .required = true },
+	{ "path", field_text, DROP },
+};
+FIELDS(endpoint_fields, "oauth.tokenEndpoint", endpoint_v, 0, NULL);
+
+static const struct field credential_file_v[] = {
+	{ "path", read_inside_path, CREDENTIAL(credential_file), .required = true },
+	{ "structure", field_any, DROP },
+	{ "template", field_body, DROP },
+};
+FIELDS(credential_file_fields, "oauth.credentialFile", credential_file_v, 0, NULL);
+
+static const struct field oauth_v[] = {
+	{ "tokenEndpoint", field_section, .sub = &endpoint_fields },
+	{ "sentinels", field_any, DROP },
+	{ "credentialFile", field_section, .sub = &credential_file_fields },
+	{ "resourceHosts", field_patterns, DROP },
+	{ "responseFields", field_any, DROP },
+	{ "passthrough", field_any, DROP },
+};
+FIELDS(oauth_fields, "oauth", oauth_v, 0, NULL);
+
+static const struct field credential_v[] = {
+	{ "service", field_name, CREDENTIAL(service), .required = true },
+	{ "description", field_text, CREDENTIAL(description) },
+	{ "required", field_bool, CREDENTIAL(required) },
+	{ "apiKey", field_section, .sub = &api_key_fields },
+	{ "oauth", field_section, .sub = &oauth_fields },
+};
+
+static int finish_credential(const struct field_reader *r, const struct yaml_node *v, void *object)
+{
+	struct kit_credential *c = object;
+
+	(void)r;
+	if (c)
+		c->raw = yaml_to_json(v);
+	return 0;
+}
+FIELDS(credential_fields, "a credential", credential_v, sizeof(struct kit_credential),
+       finish_credential);
+
+/* permissions, ports, environment */
+
+static const struct field network_v[] = {
+	{ "allow", field_patterns, KIT(net_allow) },
+	{ "deny", field_patterns, KIT(net_deny) },
+};
+FIELDS(network_fields, "permissions.network", network_v, 0, NULL);
+
+static const struct field permissions_v[] = {
+	{ "network", field_section, .sub = &network_fields },
+};
+FIELDS(permissions_fields, "permissions", permissions_v, 0, NULL);
+
+static const struct field port_v[] = {
+	{ "container", field_uint, DROP, .min = 1, .max = 65535, .required = true },
+	{ "protocol", field_choice, DROP, .values = protocols },
+	{ "name", field_text, DROP },
+};
+FIELDS(port_fields, "a port", port_v, 0, NULL);
+
+static const struct field environment_v[] = {
+	{ "variables", read_variables, KIT(env) },
+};
+FIELDS(environment_fields, "environment", environment_v, 0, NULL);
+
+/* setup */
+
+#define COMMAND(member) .offset = offsetof(struct kit_command, member)
+
+static int default_user(struct kit_command *c, const char *user)
+{
+	if (c && !c->user)
+		c->user = xstrdup(user);
+	return 0;
+}
+
+static int finish_install(const struct field_reader *r, const struct yaml_node *v, void *object)
+{
+	(void)r;
+	(void)v;
+	return default_user(object, "0");
+}
+
+static int finish_startup(const struct field_reader *r, const struct yaml_node *v, void *object)
+{
+	(void)r;
+	(void)v;
+	return default_user(object, "1000");
+}
+
+static const struct field install_v[] = {
+	{ "command", read_shell_command, COMMAND(argv), .required = true },
+	{ "user", read_user, COMMAND(user) },
+	{ "description", field_text, DROP },
+};
+FIELDS(install_fields, "setup.install", install_v, sizeof(struct kit_command), finish_install);
+
+static const struct field startup_v[] = {
+	{ "command", read_command, COMMAND(argv), .required = true },
+	{ "user", read_user, COMMAND(user) },
+	{ "background", field_bool, COMMAND(background) },
+	{ "description", field_text, DROP },
+};
+FIELDS(startup_fields, "setup.startup", startup_v, sizeof(struct kit_command), finish_startup);
+
+#define FILE_AT(member) .offset = offsetof(struct kit_file, member)
+
+static const struct field file_v[] = {
+	{ "path", read_inside_path, FILE_AT(path), .required = true },
+	{ "content", field_body, FILE_AT(content), .required = true },
+	{ "mode", field_mode, FILE_AT(mode) },
+	{ "onlyIfMissing", field_bool, FILE_AT(only_if_missing) },
+	{ "description", field_text, DROP },
+};
+
+static int finish_file(const struct field_reader *r, const struct yaml_node *v, void *object)
+{
+	struct kit_file *f = object;
+
+	(void)r;
+	(void)v;
+	if (f && f->mode == 0)
+		f->mode = 0644;
+	return 0;
+}
+FIELDS(file_fields, "setup.files", file_v, sizeof(struct kit_file), finish_file);
+
+static const struct field setup_v[] = {
+	{ "install", field_objects, LIST(install), .sub = &install_fields },
+	{ "startup", field_objects, LIST(startup), .sub = &startup_fields },
+	{ "files", field_objects, LIST(files), .sub = &file_fields },
+};
+FIELDS(setup_fields, "setup", setup_v, 0, NULL);
+
+/* volumes */
+
+#define VOLUME(member) .offset = offsetof(struct kit_volume, member)
+
+static const struct field volume_v[] = {
+	{ "path", read_inside_path, VOLUME(path), .required = true },
+	{ "type", field_choice, VOLUME(type), .values = volume_types },
+	{ "size", field_size, VOLUME(size) },
+	{ "mode", field_mode, VOLUME(mode) },
+};
+
+static int finish_volume(const struct field_reader *r, const struct yaml_node *v, void *object)
+{
+	struct kit_volume *vol = object;
+
+	(void)r;
+	(void)v;
+	if (vol && !vol->type)
+		vol->type = xstrdup("");
+	return 0;
+}
+FIELDS(volume_fields, "a volume", volume_v, sizeof(struct kit_volume), finish_volume);
+
+/* security, ward */
+
+static const struct field security_v[] = {
+	{ "privileged", field_refused, DROP,
+	  .reason = "is refused: no sandbox gets privileges on the host" },
+};
+FIELDS(security_fields, "security", security_v, 0, NULL);
+
+static const struct field ward_v[] = {
+	{ "binary", read_program, KIT(binary) },
+	{ "credentialFiles", read_home_files, KIT(credential_files) },
+	{ "installHint", field_text, KIT(install_hint) },
+};
+FIELDS(ward_fields, "ward", ward_v, 0, NULL);
+
+static const struct field kit_v[] = {
+	{ "schemaVersion", field_choice, DROP, .values = schema_versions, .required = true },
+	{ "kind", field_choice, KIT(kind), .values = kinds, .required = true },
+	{ "name", field_name, KIT(name), .required = true },
+	{ "version", field_text, KIT(version) },
+	{ "displayName", field_text, KIT(display_name) },
+	{ "description", field_body, KIT(description) },
+	{ "sourceURL", field_text, DROP },
+	{ "licenses", field_texts, DROP },
+	{ "locked", field_bool, DROP },
+	{ "extends", field_refused, DROP, .reason = "is not supported yet: write the whole kit" },
+	{ "requires", field_section, .sub = &requires_fields },
+	{ "mixins", field_texts, DROP },
+	{ "args", field_refused, DROP,
+	  .reason = "is not supported yet: write the values where they are used" },
+	{ "sandbox", field_section, .sub = &sandbox_fields },
+	{ "agentInstructions", field_section, .sub = &instructions_fields },
+	{ "credentials", field_objects, LIST(credentials), .sub = &credential_fields },
+	{ "permissions", field_section, .sub = &permissions_fields },
+	{ "ports", field_objects, DROP, .sub = &port_fields },
+	{ "environment", field_section, .sub = &environment_fields },
+	{ "setup", field_section, .sub = &setup_fields },
+	{ "volumes", field_objects, LIST(volumes), .sub = &volume_fields },
+	{ "security", field_section, .sub = &security_fields },
+	{ "ward", field_section, .sub = &ward_fields },
+};
+
+static int finish_kit(const struct field_reader *r, const struct yaml_node *v, void *object)
+{
+	struct kit *k = object;
+	const char *slash;
+	const char *program;
+
+	if (strcmp(k->kind, "sandbox") != 0)
+		return 0;
+	if (k->entrypoint.n == 0)
+		return field_error(r, v, "a kit of kind 'sandbox' needs sandbox.entrypoint");
+	if (!k->binary) {
+		slash = strrchr(k->entrypoint.v[0], '/');
+		program = slash ? slash + 1 : k->entrypoint.v[0];
+		if (program[0] == '\0' || program[0] == '.')
+			return field_error(r, v, "sandbox.entrypoint must begin with a program");
+		k->binary = xstrdup(program);
+	}
+	return 0;
+}
+FIELDS(kit_fields, "a kit", kit_v, sizeof(struct kit), finish_kit);
+
+static void commands_free(struct kit_command *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		strv_free(&c[i].argv);
+		free(c[i].user);
+	}
+	free(c);
+}
+
+static void credentials_free(struct kit_credential *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(c[i].service);
+		free(c[i].description);
+		free(c[i].env_name);
+		free(c[i].credential_file);
+		json_unref(c[i].raw);
+	}
+	free(c);
+}
+
+static void free_texts(struct kit *k)
+{
+	char *const texts[] = { k->origin,	 k->kind,	  k->name,
+				k->version,	 k->display_name, k->description,
+				k->image,	 k->binary,	  k->instructions_file,
+				k->instructions, k->install_hint };
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		free(texts[i]);
+}
+
+void kit_free(struct kit *k)
+{
+	if (!k)
+		return;
+	free_texts(k);
+	strv_free(&k->entrypoint);
+	strv_free(&k->command_default);
+	strv_free(&k->command_interactive);
+	strv_free(&k->net_allow);
+	strv_free(&k->net_deny);
+	strv_free(&k->env);
+	strv_free(&k->credential_files);
+	credentials_free(k->credentials, k->ncredentials);
+	commands_free(k->install, k->ninstall);
+	commands_free(k->startup, k->nstartup);
+	for (size_t i = 0; i < k->nfiles; i++) {
+		free(k->files[i].path);
+		free(k->files[i].content);
+	}
+	free(k->files);
+	for (size_t i = 0; i < k->nvolumes; i++) {
+		free(k->volumes[i].path);
+		free(k->volumes[i].type);
+	}
+	free(k->volumes);
+	free(k);
+}
+
+int kit_parse(const char *text, size_t n, const char *origin, struct kit **ret, struct err *e)
+{
+	struct field_reader reader = { .origin = origin, .e = e };
+	struct yaml *y = NULL;
+	struct kit *k;
+	int r = yaml_read(text, n, origin, &y, e);
+
+	if (r < 0)
+		return r;
+	if (!yaml_root(y)) {
+		yaml_free(y);
+		return err_set(e, ERR_INPUT, -EINVAL, "%s:1: the file is empty", origin);
+	}
+	k = xcalloc(1, sizeof(*k));
+	k->origin = xstrdup(origin);
+	r = fields_read(&reader, &kit_fields, yaml_root(y), k);
+	yaml_free(y);
+	if (r < 0) {
+		kit_free(k);
+		return r;
+	}
+	*ret = k;
+	return 0;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spec_internal: what the files of spec/ share: the YAML tree, the field tables that turn a tree
+ * into a struct, and the embedded kits.
+ *
+ * A file of the user goes through three stages: yaml_read makes a small tree with line numbers,
+ * fields_read walks it along const tables of fields, and the file's own checks look at what several
+ * fields mean together.  Only the tables know which fields exist.
+ */
+#ifndef WARD_SPEC_SPEC_INTERNAL_H
+#define WARD_SPEC_SPEC_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "spec/spec.h"
+
+/* YAML */
+
+enum { YAML_BYTES_MAX = 1 << 20, YAML_DEPTH_MAX = 32, YAML_NODES_MAX = 10000 };
+
+enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAPPING, YAML_KIND_MAX };
+
+struct yaml_node {
+	enum yaml_kind kind;
+	unsigned line; /* from 1 */
+	bool plain;    /* scalar: without quotes, so that `true` and `~` may be more than text */
+	char *text;    /* scalar */
+	size_t n;      /* list, mapping: members */
+	size_t cap;
+	struct yaml_node **keys; /* mapping: scalars, all different; list: NULL */
+	struct yaml_node **items;
+};
+
+struct yaml; /* owns every node */
+
+/*
+ * Read one YAML document of a strict subset: no anchors, aliases, tags, merge keys, directives,
+ * second documents, duplicate or composite keys; bounded in bytes, depth and nodes.  Errors are
+ * -EINVAL, "ORIGIN:LINE: WHY".
+ */
+int yaml_read(const char *text, size_t n, const char *origin, struct yaml **ret, struct err *e);
+void yaml_free(struct yaml *y);				 /* takes NULL */
+const struct yaml_node *yaml_root(const struct yaml *y); /* NULL: the document is empty */
+/* An unquoted nothing: empty, `~` or `null`. */
+bool yaml_is_null(const struct yaml_node *v);
+/* The same tree as JSON; plain true, false, null and whole numbers become such. Caller unrefs. */
+struct json *yaml_to_json(const struct yaml_node *v);
+
+/* Fields */
+
+enum { FIELD_LIST_MAX = 1024, FIELD_TEXT_MAX = 4096, FIELD_BODY_MAX = 256 * 1024 };
+#define FIELD_DROP SIZE_MAX /* checked, and not kept */
+
+struct field_reader {
+	const char *origin; /* the file, for messages */
+	struct err *e;
+};
+
+struct fields;
+struct field {
+	const char *name;
+	/* Check `v` and write it to `out`, which is NULL when the value is not kept. */
+	int (*read)(const struct field_reader *r, const struct field *f, const struct yaml_node *v,
+		    void *out);
+	size_t offset;		   /* in the object; FIELD_DROP */
+	size_t count;		   /* field_objects: offset of the size_t that counts them */
+	const struct fields *sub;  /* field_section, field_objects */
+	const char *const *values; /* field_choice: NULL-terminated */
+	const char *reason;	   /* field_refused: why */
+	uint64_t min, max;	   /* field_uint */
+	bool required;
+};
+
+struct fields {
+	const char *what; /* the section's name in messages */
+	const struct field *v;
+	size_t n;
+	size_t size; /* of an object, for field_objects */
+	/* Checks an object as a whole, after its fields; may be NULL. */
+	int (*finish)(const struct field_reader *r, const struct yaml_node *v, void *object);
+};
+
+/* Read a mapping into `object` along the table. object NULL: only check. */
+int fields_read(const struct field_reader *r, const struct fields *t, const struct yaml_node *v,
+		void *object);
+/* "ORIGIN:LINE: message", ERR_INPUT, -EINVAL. */
+int field_error(const struct field_reader *r, const struct yaml_node *v, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#define FIELD_READER(name)                                                                         \
+	int name(const struct field_reader *r, const struct field *f, const struct yaml_node *v,   \
+		 void *out)
+FIELD_READER(field_text);     /* char *: one line */
+FIELD_READER(field_body);     /* char *: lines */
+FIELD_READER(field_name);     /* char *: text_check_name */
+FIELD_READER(field_choice);   /* char *: one of values */
+FIELD_READER(field_bool);     /* bool */
+FIELD_READER(field_uint);     /* uint64_t within min..max */
+FIELD_READER(field_size);     /* uint64_t, "512m" */
+FIELD_READER(field_duration); /* uint64_t seconds, "10m" */
+FIELD_READER(field_mode);     /* unsigned, octal permission bits */
+FIELD_READER(field_texts);    /* struct strv: a list of one-line texts */
+FIELD_READER(field_patterns); /* struct strv: network patterns */
+FIELD_READER(field_env);      /* struct strv "K=V": a mapping of variables */
+FIELD_READER(field_section);  /* a mapping whose fields go into the same object */
+FIELD_READER(field_objects);  /* T * and a count: a list of mappings */
+FIELD_READER(field_any);      /* whatever it is; not kept */
+FIELD_READER(field_refused);  /* an error with `reason` */
+
+/* Checks for the texts of one field, used by tables' finish functions and by spec_read.c. */
+
+/* No C0 or C1 control character and no DEL; `lines` lets newline and tab pass. */
+bool spec_text_is_clean(const char *s, bool lines);
+/* [A-Za-z_][A-Za-z0-9_]* of at most 256 bytes; n is the length. */
+bool spec_env_name_ok(const char *name, size_t n);
+
+/* Read a whole file of the user's (symlinks are followed: the configuration directory is theirs).
+ * -ENOENT when it is missing. */
+int spec_read_file(const char *path, struct buf *out, struct err *e);
+
+/* Kits */
+
+struct kit_embedded {
+	const char *name;
+	const char *text;
+	size_t n;
+};
+/* Sorted by name; made by embed.py from agents/<name>/spec.yaml. */
+extern const struct kit_embedded kit_embedded[];
+extern const size_t kit_embedded_n;
+
+#endif
