@@ -136,7 +136,7 @@ static int scalar_text(const struct field_reader *r, const char *name, const str
 
 	if (v->kind != YAML_SCALAR)
 		return field_error(r, v, "'%s' must be a text", name);
-	if (yaml_is_null(v))
+	if (yaml_node_is_null(v))
 		return field_error(r, v, "'%s' has no value", name);
 	if (strlen(v->text) > max)
 		return field_error(r, v, "'%s' is longer than %zu bytes", name, max);

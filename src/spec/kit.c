@@ -258,7 +258,7 @@ static int finish_credential(const struct field_reader *r, const struct yaml_nod
 
 	(void)r;
 	if (c)
-		c->raw = yaml_to_json(v);
+		c->raw = yaml_node_to_json(v);
 	return 0;
 }
 FIELDS(credential_fields, "a credential", credential_v, sizeof(struct kit_credential),
@@ -507,20 +507,20 @@ void kit_free(struct kit *k)
 int kit_parse(const char *text, size_t n, const char *origin, struct kit **ret, struct err *e)
 {
 	struct field_reader reader = { .origin = origin, .e = e };
-	struct yaml *y = NULL;
+	struct yaml_tree *y = NULL;
 	struct kit *k;
-	int r = yaml_read(text, n, origin, &y, e);
+	int r = yaml_tree_read(text, n, origin, &y, e);
 
 	if (r < 0)
 		return r;
-	if (!yaml_root(y)) {
-		yaml_free(y);
+	if (!yaml_tree_root(y)) {
+		yaml_tree_free(y);
 		return err_set(e, ERR_INPUT, -EINVAL, "%s:1: the file is empty", origin);
 	}
 	k = xcalloc(1, sizeof(*k));
 	k->origin = xstrdup(origin);
-	r = fields_read(&reader, &kit_fields, yaml_root(y), k);
-	yaml_free(y);
+	r = fields_read(&reader, &kit_fields, yaml_tree_root(y), k);
+	yaml_tree_free(y);
 	if (r < 0) {
 		kit_free(k);
 		return r;

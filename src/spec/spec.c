@@ -148,6 +148,7 @@ static int check_path(const char *s)
 static const struct member spec_members_v[] = {
 	{ "id", MEMBER_TEXT, offsetof(struct spec, id), .check = check_id },
 	{ "name", MEMBER_TEXT, offsetof(struct spec, name), .check = check_name },
+	{ "named", MEMBER_BOOL, offsetof(struct spec, named), true },
 	{ "agent", MEMBER_TEXT, offsetof(struct spec, agent), .check = check_name },
 	{ "created_at", MEMBER_INT, offsetof(struct spec, created_at) },
 	{ "hide", MEMBER_STRV, offsetof(struct spec, hide), true, check_path },

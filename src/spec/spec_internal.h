@@ -3,9 +3,9 @@
  * spec_internal: what the files of spec/ share: the YAML tree, the field tables that turn a tree
  * into a struct, and the embedded kits.
  *
- * A file of the user goes through three stages: yaml_read makes a small tree with line numbers,
- * fields_read walks it along const tables of fields, and the file's own checks look at what several
- * fields mean together.  Only the tables know which fields exist.
+ * A file of the user goes through three stages: yaml_tree_read makes a small tree with line
+ * numbers, fields_read walks it along const tables of fields, and the file's own checks look at
+ * what several fields mean together.  Only the tables know which fields exist.
  */
 #ifndef WARD_SPEC_SPEC_INTERNAL_H
 #define WARD_SPEC_SPEC_INTERNAL_H
@@ -19,7 +19,7 @@
 #include "base/json.h"
 #include "spec/spec.h"
 
-/* YAML */
+/* YAML. The names end in _tree and _node: libyaml exports yaml_free and others of its own. */
 
 enum { YAML_BYTES_MAX = 1 << 20, YAML_DEPTH_MAX = 32, YAML_NODES_MAX = 10000 };
 
@@ -36,20 +36,21 @@ struct yaml_node {
 	struct yaml_node **items;
 };
 
-struct yaml; /* owns every node */
+struct yaml_tree; /* owns every node */
 
 /*
  * Read one YAML document of a strict subset: no anchors, aliases, tags, merge keys, directives,
  * second documents, duplicate or composite keys; bounded in bytes, depth and nodes.  Errors are
  * -EINVAL, "ORIGIN:LINE: WHY".
  */
-int yaml_read(const char *text, size_t n, const char *origin, struct yaml **ret, struct err *e);
-void yaml_free(struct yaml *y);				 /* takes NULL */
-const struct yaml_node *yaml_root(const struct yaml *y); /* NULL: the document is empty */
+int yaml_tree_read(const char *text, size_t n, const char *origin, struct yaml_tree **ret,
+		   struct err *e);
+void yaml_tree_free(struct yaml_tree *y);			   /* takes NULL */
+const struct yaml_node *yaml_tree_root(const struct yaml_tree *y); /* NULL: the document is empty */
 /* An unquoted nothing: empty, `~` or `null`. */
-bool yaml_is_null(const struct yaml_node *v);
+bool yaml_node_is_null(const struct yaml_node *v);
 /* The same tree as JSON; plain true, false, null and whole numbers become such. Caller unrefs. */
-struct json *yaml_to_json(const struct yaml_node *v);
+struct json *yaml_node_to_json(const struct yaml_node *v);
 
 /* Fields */
 

@@ -429,7 +429,6 @@ static int template_dir(const char *text, struct spec_template *ret, struct err 
 	auto_free char *shown = text_escaped(dir);
 	auto_free char *path = NULL;
 	auto_close int fd = -1;
-	auto_close int top = -1;
 	struct host_path h = { 0 };
 	int r;
 
@@ -513,14 +512,14 @@ int spec_config_read(const char *config_dir, struct spec_config **ret, struct er
 	auto_free char *path = fs_join(config_dir, "config.yaml");
 	struct field_reader reader = { .origin = path, .e = e };
 	struct spec_config *c = NULL;
-	struct yaml *y = NULL;
+	struct yaml_tree *y = NULL;
 	auto_buf text = BUF_INIT;
 	int r = spec_read_file(path, &text, e);
 
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (r == 0) {
-		r = yaml_read(buf_str(&text), text.len, path, &y, e);
+		r = yaml_tree_read(buf_str(&text), text.len, path, &y, e);
 		if (r < 0)
 			return r;
 	}
@@ -528,8 +527,8 @@ int spec_config_read(const char *config_dir, struct spec_config **ret, struct er
 		*e = ERR_INIT; /* a missing file is no error */
 	c = xcalloc(1, sizeof(*c));
 	c->grace_seconds = GRACE_DEFAULT;
-	r = y && yaml_root(y) ? fields_read(&reader, &config_fields, yaml_root(y), c) : 0;
-	yaml_free(y);
+	r = y && yaml_tree_root(y) ? fields_read(&reader, &config_fields, yaml_tree_root(y), c) : 0;
+	yaml_tree_free(y);
 	if (r < 0) {
 		spec_config_free(c);
 		return r;

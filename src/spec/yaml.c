@@ -19,7 +19,7 @@
 #include "base/text.h"
 #include "spec/spec_internal.h"
 
-struct yaml {
+struct yaml_tree {
 	struct yaml_node **pool;
 	size_t n;
 	size_t cap;
@@ -27,7 +27,7 @@ struct yaml {
 };
 
 struct yaml_builder {
-	struct yaml *y;
+	struct yaml_tree *y;
 	const char *origin;
 	struct err *e;
 	struct yaml_node *open[YAML_DEPTH_MAX];
@@ -36,7 +36,7 @@ struct yaml_builder {
 	unsigned documents;
 };
 
-void yaml_free(struct yaml *y)
+void yaml_tree_free(struct yaml_tree *y)
 {
 	if (!y)
 		return;
@@ -50,12 +50,12 @@ void yaml_free(struct yaml *y)
 	free(y);
 }
 
-const struct yaml_node *yaml_root(const struct yaml *y)
+const struct yaml_node *yaml_tree_root(const struct yaml_tree *y)
 {
 	return y->root;
 }
 
-bool yaml_is_null(const struct yaml_node *v)
+bool yaml_node_is_null(const struct yaml_node *v)
 {
 	return v->kind == YAML_SCALAR && v->plain &&
 	       (v->text[0] == '\0' || strcmp(v->text, "~") == 0 || strcmp(v->text, "null") == 0);
@@ -72,7 +72,7 @@ static unsigned event_line(const yaml_event_t *ev)
 }
 
 /* A new node in the pool, or NULL when there are too many. */
-static struct yaml_node *node_new(struct yaml *y, enum yaml_kind kind, unsigned line)
+static struct yaml_node *node_new(struct yaml_tree *y, enum yaml_kind kind, unsigned line)
 {
 	struct yaml_node *v;
 
@@ -265,7 +265,8 @@ static int parse_events(struct yaml_builder *b, yaml_parser_t *p)
 	return 0;
 }
 
-int yaml_read(const char *text, size_t n, const char *origin, struct yaml **ret, struct err *e)
+int yaml_tree_read(const char *text, size_t n, const char *origin, struct yaml_tree **ret,
+		   struct err *e)
 {
 	struct yaml_builder b = { .origin = origin, .e = e };
 	yaml_parser_t p;
@@ -284,10 +285,10 @@ int yaml_read(const char *text, size_t n, const char *origin, struct yaml **ret,
 	r = parse_events(&b, &p);
 	yaml_parser_delete(&p);
 	if (r < 0) {
-		yaml_free(b.y);
+		yaml_tree_free(b.y);
 		return r;
 	}
-	if (b.y->root && yaml_is_null(b.y->root))
+	if (b.y->root && yaml_node_is_null(b.y->root))
 		b.y->root = NULL;
 	*ret = b.y;
 	return 0;
@@ -299,7 +300,7 @@ static struct json *scalar_to_json(const struct yaml_node *v)
 
 	if (!v->plain)
 		return json_string(v->text);
-	if (yaml_is_null(v))
+	if (yaml_node_is_null(v))
 		return NULL;
 	if (strcmp(v->text, "true") == 0 || strcmp(v->text, "false") == 0)
 		return json_bool(v->text[0] == 't');
@@ -308,7 +309,7 @@ static struct json *scalar_to_json(const struct yaml_node *v)
 	return json_string(v->text);
 }
 
-struct json *yaml_to_json(const struct yaml_node *v)
+struct json *yaml_node_to_json(const struct yaml_node *v)
 {
 	struct {
 		const struct yaml_node *v;
