@@ -6,7 +6,8 @@
  * NUL, more than HTTP1_HEADERS_MAX fields, a head above HTTP1_HEAD_MAX bytes, a target above
  * HTTP1_TARGET_MAX, versions other than 1.0 and 1.1, Content-Length together with
  * Transfer-Encoding, differing or repeated Content-Length, any Transfer-Encoding that is not
- * exactly "chunked".
+ * exactly "chunked" or comes with HTTP/1.0, a repeated Host.  Whether a Host is needed is for the
+ * caller.
  */
 #ifndef WARD_BASE_HTTP1_H
 #define WARD_BASE_HTTP1_H
@@ -59,12 +60,12 @@ bool http1_list_has(struct http1_slice value, const char *token);
 /*
  * Incremental validator of a chunked body: feed bytes, it tells how many belong to the body and
  * whether the body ended. Chunk size <= 2^31, extension <= 256 bytes, trailers are refused
- * unless empty.
+ * unless empty. A zeroed struct is a fresh one; once it failed, it goes on failing.
  */
 struct http1_chunked {
-	int state;
-	uint64_t left;
-	unsigned ext;
+	int state;     /* private to http1.c, as is the rest */
+	uint64_t left; /* of the chunk's data */
+	unsigned ext;  /* digits of the size, then bytes of the extension */
 };
 /* Bytes consumed (>= 0) or -EBADMSG; *ret_done set when the last byte of the body was consumed. */
 int64_t http1_chunked_feed(struct http1_chunked *c, const char *bytes, size_t n, bool *ret_done);

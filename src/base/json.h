@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * json: the facade over json-c; the only file that includes it.
+ * json: the facade over json-c; json.c is the only file that includes it.
  *
  * Values are reference-counted trees behind `struct json`.  json_parse is strict (one value,
  * UTF-8, no comments, depth <= JSON_DEPTH_MAX, duplicate keys refused).  The getters never
@@ -24,6 +24,10 @@ void json_unrefp(struct json **j);
 struct json *json_ref(struct json *j);
 #define auto_json __attribute__((cleanup(json_unrefp))) struct json *
 
+/*
+ * A null is a NULL pointer here: *ret of the text "null" is NULL.  Numbers that are no 64-bit
+ * integers are kept as written, but no getter returns them.
+ */
 int json_parse(const char *text, size_t n, struct json **ret, struct err *e);
 /* Serialise; pretty: two-space indentation and a final newline. */
 void json_write(const struct json *j, bool pretty, struct buf *out);
@@ -35,6 +39,7 @@ struct json *json_string_n(const char *s, size_t n);
 struct json *json_int(int64_t i);
 struct json *json_uint(uint64_t u);
 struct json *json_bool(bool b);
+struct json *json_real(double value, const char *text); /* written as text */
 /* Take ownership of v; v == NULL sets null. */
 void json_set(struct json *object, const char *key, struct json *v);
 void json_append(struct json *array, struct json *v);
@@ -50,11 +55,16 @@ bool json_is_array(const struct json *j);
 bool json_is_string(const struct json *j);
 /* Borrowed member, or NULL when missing or null. */
 struct json *json_get(const struct json *object, const char *key);
+/* Is there such a member, be it null? */
+bool json_has(const struct json *object, const char *key);
 size_t json_len(const struct json *array); /* 0 for everything else */
 struct json *json_at(const struct json *array, size_t i);
 /* Borrowed string of a string value, else NULL. Strings with embedded NUL are refused (NULL). */
 const char *json_str(const struct json *j);
-/* Members by key; *ret written only on success. */
+/*
+ * Members by key; *ret written only on success.  -ENOENT: missing or null; -EINVAL: another type;
+ * -ERANGE: an integer that does not fit.  json_get_strv replaces what *ret held.
+ */
 int json_get_string(const struct json *object, const char *key, const char **ret); /* borrowed */
 int json_get_int(const struct json *object, const char *key, int64_t *ret);
 int json_get_uint(const struct json *object, const char *key, uint64_t *ret);
