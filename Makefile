@@ -70,4 +70,4 @@ asan:
 	@meson test -C '$(BUILD)-asan' --no-rebuild --suite unit --print-errorlogs
 
 clean:
-	@rm -rf '$(BUILD)' '$(BUILD)-asan' '$(BUILD)-clang' '$(BUILD).log'
+	@rm -rf '$(BUILD)' '$(BUILD)-asan' '$(BUILD)-clang' '$(BUILD)-fuzz' '$(BUILD).log'

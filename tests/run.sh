@@ -131,7 +131,7 @@ run_meson() {
 	meson test -C "$build" --no-rebuild --quiet >"$top/meson.log" 2>&1
 	status=$?
 	touch "$build/meson-logs/testlog.json"
-	python3 "$repo/tests/lib/count.py" meson "$build/meson-logs/testlog.json" "$status" "${skips[@]}" |
+	python3 "$repo/tests/lib/count.py" meson "$build" "$status" "${skips[@]}" |
 		tee -a "$results"
 }
 

@@ -3,7 +3,7 @@
 """Count test results.
 
 usage: count.py tap NAME FILE EXIT [SKIPS]     results of one bats run in TAP format
-       count.py meson FILE EXIT [SKIPS]        build/meson-logs/testlog.json, one line a suite
+       count.py meson BUILD EXIT [SKIPS]       what `meson test` logged there, one line a suite
        count.py sum FILE                       add up the lines that the others printed
 
 Prints "NAME: N passed, N failed, N skipped" for each suite (sum: without the name, as the last line
@@ -13,7 +13,9 @@ SKIPS lists the skips that are allowed: PATTERN<TAB>REASON, matched against "NAM
 it any other skip is a failure.  Exit status 1 when there was a failure, or nothing ran at all.
 """
 import json
+import os
 import re
+import subprocess
 import sys
 
 LINE = re.compile(r"^(?:(.*): )?(\d+) passed, (\d+) failed, (\d+) skipped$")
@@ -74,14 +76,16 @@ def tap(name, path, status, skips=None):
     return report(name, passed, failed, skipped) if failed else report(name, passed, 0, skipped) and 0
 
 
-def meson(path, status, skips=None):
+def meson(build, status, skips=None):
     """cmocka programs tell how many of their tests passed; other programs are one test each."""
     suites = {}
     rules = allowed_skips(skips) if skips else []
-    with open(path, encoding="utf-8") as f:
+    known = json.loads(subprocess.check_output(["meson", "introspect", "--tests", build]))
+    suite_of = {t["name"]: (t["suite"] or ["other"])[0].split(":")[-1] for t in known}
+    with open(os.path.join(build, "meson-logs/testlog.json"), encoding="utf-8") as f:
         for line in f:
             t = json.loads(line)
-            suite = (t.get("suite") or ["ward:other"])[0].split(":")[-1]
+            suite = suite_of.get(t["name"].split(" / ")[-1].split(":")[-1], "other")
             counts = suites.setdefault(suite, [0, 0, 0])
             text = (t.get("stdout") or "") + "\n" + (t.get("stderr") or "")
             inner = [sum(int(n) for n in re.findall(rf"\[  {word} +\] (\d+) test\(s\)[.,]", text))
