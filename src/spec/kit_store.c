@@ -180,34 +180,89 @@ static void add_quoted(struct buf *out, const char *s, size_t n)
 
 enum { TAIL_BYTES = 20 };
 
-/* What ${...} between p and p+n means: bytes of *ret_n, or NULL when it is none of ours. */
-static const char *variable(const char *p, size_t n, const struct kit_vars *v, size_t *ret_n)
+/* One variable of a seed: the text after its prefix, and where its value goes. */
+struct seed_variable {
+	const char *prefix;
+	bool takes_text; /* else the prefix is all there is */
+	void (*value)(const char *text, const struct kit_vars *v, struct buf *out);
+};
+
+static const char *env_value(const char *name, const struct kit_vars *v)
 {
-	static const char env[] = "ENV:", tail[] = "ENV_TAIL20:";
-	bool is_tail = n > strlen(tail) && memcmp(p, tail, strlen(tail)) == 0;
-	bool is_env = n > strlen(env) && memcmp(p, env, strlen(env)) == 0;
-	const char *value = NULL;
+	const char *value = v->env ? strv_env_get(v->env, name) : NULL;
 
-	if (n == strlen("WORKDIR") && memcmp(p, "WORKDIR", n) == 0) {
-		value = v->workdir;
-	} else if (n == strlen("HOME") && memcmp(p, "HOME", n) == 0) {
-		value = v->home;
-	} else if (is_tail || is_env) {
-		size_t skip = is_tail ? strlen(tail) : strlen(env);
-		auto_free char *name = xstrndup(p + skip, n - skip);
+	return value ? value : "";
+}
 
-		value = v->env ? strv_env_get(v->env, name) : NULL;
-	} else {
-		return NULL;
+static void value_workdir(const char *text, const struct kit_vars *v, struct buf *out)
+{
+	(void)text;
+	buf_puts(out, v->workdir);
+}
+
+static void value_home(const char *text, const struct kit_vars *v, struct buf *out)
+{
+	(void)text;
+	buf_puts(out, v->home);
+}
+
+/* NAME or NAME:-TEXT for when it is unset or empty. */
+static void value_env(const char *text, const struct kit_vars *v, struct buf *out)
+{
+	const char *otherwise = strstr(text, ":-");
+	auto_free char *name =
+		otherwise ? xstrndup(text, (size_t)(otherwise - text)) : xstrdup(text);
+	const char *value = env_value(name, v);
+
+	buf_puts(out, *value || !otherwise ? value : otherwise + 2);
+}
+
+static void value_tail(const char *text, const struct kit_vars *v, struct buf *out)
+{
+	const char *value = env_value(text, v);
+	size_t n = strlen(value);
+
+	buf_puts(out, n > TAIL_BYTES ? value + n - TAIL_BYTES : value);
+}
+
+/* NAME=TEXT,NAME=TEXT,TEXT: the text of the first variable that is set and not empty. */
+static void value_when(const char *text, const struct kit_vars *v, struct buf *out)
+{
+	for (;;) {
+		const char *end = strchrnul(text, ',');
+		const char *eq = memchr(text, '=', (size_t)(end - text));
+		auto_free char *name = eq ? xstrndup(text, (size_t)(eq - text)) : NULL;
+
+		if (!name || *env_value(name, v)) {
+			text = eq ? eq + 1 : text;
+			buf_add(out, text, (size_t)(end - text));
+			return;
+		}
+		if (!*end)
+			return;
+		text = end + 1;
 	}
-	if (!value)
-		value = "";
-	*ret_n = strlen(value);
-	if (is_tail && *ret_n > TAIL_BYTES) {
-		value += *ret_n - TAIL_BYTES;
-		*ret_n = TAIL_BYTES;
+}
+
+static const struct seed_variable seed_variables[] = {
+	{ "WORKDIR", false, value_workdir }, { "HOME", false, value_home },
+	{ "ENV:", true, value_env },	     { "ENV_TAIL20:", true, value_tail },
+	{ "WHEN:", true, value_when },
+};
+
+/* The value of ${text}, or false when it is none of ours. */
+static bool seed_value(const char *text, const struct kit_vars *v, struct buf *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(seed_variables); i++) {
+		const struct seed_variable *s = &seed_variables[i];
+		size_t n = strlen(s->prefix);
+
+		if (s->takes_text ? text_starts(text, s->prefix) : strcmp(text, s->prefix) == 0) {
+			s->value(text + n, v, out);
+			return true;
+		}
 	}
-	return value;
+	return false;
 }
 
 char *kit_file_render(const struct kit_file *f, const struct kit_vars *v)
@@ -219,22 +274,23 @@ char *kit_file_render(const struct kit_file *f, const struct kit_vars *v)
 	while (*p) {
 		const char *open = strstr(p, "${");
 		const char *close = open ? strchr(open, '}') : NULL;
-		const char *value;
-		size_t n;
+		auto_free char *name = NULL;
+		auto_buf value = BUF_INIT;
 
 		if (!close)
 			break;
 		buf_add(&out, p, (size_t)(open - p));
-		value = variable(open + 2, (size_t)(close - open - 2), v, &n);
-		if (!value) { /* not ours: the text stays, and what is inside it is looked at */
+		name = xstrndup(open + 2, (size_t)(close - open - 2));
+		if (!seed_value(name, v, &value)) { /* not ours: the text stays, and what is inside
+						       it is looked at */
 			buf_puts(&out, "${");
 			p = open + 2;
 			continue;
 		}
 		if (quoted)
-			add_quoted(&out, value, n);
+			add_quoted(&out, buf_str(&value), value.len);
 		else
-			buf_add(&out, value, n);
+			buf_add(&out, buf_str(&value), value.len);
 		p = close + 1;
 	}
 	buf_puts(&out, p);

@@ -175,7 +175,7 @@ static const struct members template_members = MEMBERS("template", template_memb
 static const struct member workspace_members_v[] = {
 	{ "path", MEMBER_TEXT, offsetof(struct spec_workspace, path), .check = check_path },
 	{ "dev", MEMBER_UINT, offsetof(struct spec_workspace, dev) },
-	{ "inode", MEMBER_UINT, offsetof(struct spec_workspace, ino) },
+	{ "ino", MEMBER_UINT, offsetof(struct spec_workspace, ino) },
 	{ "readonly", MEMBER_BOOL, offsetof(struct spec_workspace, readonly), true },
 };
 static const struct members workspace_members = MEMBERS("workspace", workspace_members_v);
@@ -186,7 +186,7 @@ static const struct member volume_members_v[] = {
 	{ "readonly", MEMBER_BOOL, offsetof(struct spec_volume, readonly), true },
 	{ "is_dir", MEMBER_BOOL, offsetof(struct spec_volume, is_dir) },
 	{ "dev", MEMBER_UINT, offsetof(struct spec_volume, dev) },
-	{ "inode", MEMBER_UINT, offsetof(struct spec_volume, ino) },
+	{ "ino", MEMBER_UINT, offsetof(struct spec_volume, ino) },
 };
 static const struct members volume_members = MEMBERS("volume", volume_members_v);
 
