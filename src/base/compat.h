@@ -18,6 +18,11 @@
 #define LANDLOCK_SCOPE_SIGNAL		    (1ULL << 1)
 #endif
 
+/* Rights that came with Landlock ABI 3, 5 and 4. */
+#define WARD_LANDLOCK_FS_TRUNCATE  (1ULL << 14)
+#define WARD_LANDLOCK_FS_IOCTL_DEV (1ULL << 15)
+#define WARD_LANDLOCK_NET_BIND_TCP (1ULL << 0)
+
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
 #endif

@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tar: the reader.
+ *
+ * A state machine over blocks.  Headers are collected into one block; the data of extended headers
+ * into a bounded buffer; the data of files is passed through.  What extended headers say is kept
+ * apart ("pending") until the entry that they belong to, and forgotten behind it.
+ *
+ * The classic hole of tar readers is two opinions on how long an entry is.  Here there is one
+ * length: the size of an extended header's own block for that header, and the pax size, else the
+ * header's, for the file.  Nothing else moves the position, and no entry type is skipped over.
+ *
+ * Invariants: left and pad say what is still to come of the current entry; state R_FAILED is final.
+ */
+#include "base/tar.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/tar_internal.h"
+#include "base/text.h"
+
+enum state {
+	R_HEADER, /* collecting a header block */
+	R_META,	  /* collecting the data of an extended header */
+	R_DATA,	  /* passing on the data of a file */
+	R_PAD,	  /* dropping the rest of the last block */
+	R_END,
+	R_FAILED,
+};
+
+/* The extended values that may precede an entry. */
+enum key { KEY_PATH, KEY_LINK, KEY_SIZE, KEY_MTIME, KEY_UID, KEY_GID, KEY_MAX };
+
+static const char *const key_names[] = {
+	[KEY_PATH] = "path",   [KEY_LINK] = "linkpath", [KEY_SIZE] = "size",
+	[KEY_MTIME] = "mtime", [KEY_UID] = "uid",	[KEY_GID] = "gid",
+};
+_Static_assert(ARRAY_SIZE(key_names) == KEY_MAX, "one name per key");
+
+struct tar_reader {
+	struct tar_limits limits; /* what is left of them */
+	enum state state;
+	struct tar_header block;
+	size_t have;   /* bytes of block that are there */
+	bool zero;     /* the last block was a zero block */
+	uint64_t left; /* bytes of data still to come */
+	size_t pad;    /* bytes of padding behind them */
+	char meta;     /* type of the extended header being collected; 0: an entry */
+	bool had_pax;  /* an 'x' came before this entry */
+	struct buf data;
+	unsigned set;	    /* bit per key: pending */
+	struct buf name[2]; /* KEY_PATH, KEY_LINK */
+	uint64_t number[KEY_MAX];
+	int64_t mtime;
+	uint32_t mtime_ns;
+};
+
+uint32_t tar_checksum(const struct tar_header *h)
+{
+	const unsigned char *bytes = (const unsigned char *)h;
+	const size_t at = offsetof(struct tar_header, checksum);
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < sizeof(*h); i++)
+		sum += i >= at && i < at + sizeof(h->checksum) ? ' ' : bytes[i];
+	return sum;
+}
+
+static int bad(struct err *e, const char *why)
+{
+	return err_set(e, ERR_INPUT, EBADMSG, "tar archive: %s", why);
+}
+
+struct tar_reader *tar_reader_new(const struct tar_limits *limits)
+{
+	struct tar_reader *r = xcalloc(1, sizeof(*r));
+
+	r->limits = *limits;
+	return r;
+}
+
+void tar_reader_free(struct tar_reader *r)
+{
+	if (r == NULL)
+		return;
+	buf_free(&r->data);
+	buf_free(&r->name[KEY_PATH]);
+	buf_free(&r->name[KEY_LINK]);
+	free(r);
+}
+
+void tar_reader_freep(struct tar_reader **r)
+{
+	tar_reader_free(*r);
+}
+
+/* GNU's binary numbers: the first bit is set, the rest is big-endian; negative ones are refused. */
+static int parse_base256(const char *field, size_t size, uint64_t *ret)
+{
+	uint64_t value = (unsigned char)field[0] & 0x7f;
+
+	if ((field[0] & 0x40) != 0)
+		return -EBADMSG;
+	for (size_t i = 1; i < size; i++) {
+		if (value >> 55 != 0)
+			return -EBADMSG;
+		value = value << 8 | (unsigned char)field[i];
+	}
+	*ret = value;
+	return 0;
+}
+
+/* Spaces, octal digits, then NULs and spaces to the end of the field. An empty field is 0. */
+static int parse_number(const char *field, size_t size, uint64_t *ret)
+{
+	uint64_t value = 0;
+	size_t i = 0;
+
+	if (((unsigned char)field[0] & 0x80) != 0)
+		return parse_base256(field, size, ret);
+	while (i < size && field[i] == ' ')
+		i++;
+	/* Twelve digits are 36 bits: no overflow. */
+	for (; i < size && field[i] >= '0' && field[i] <= '7'; i++)
+		value = value << 3 | (uint64_t)(field[i] - '0');
+	for (; i < size; i++) {
+		if (field[i] != ' ' && field[i] != '\0')
+			return -EBADMSG;
+	}
+	*ret = value;
+	return 0;
+}
+
+/* Append a name field: what is behind its NUL must be NUL too. */
+static int add_name(struct buf *out, const char *field, size_t size)
+{
+	size_t n = strnlen(field, size);
+
+	for (size_t i = n; i < size; i++) {
+		if (field[i] != '\0')
+			return -EBADMSG;
+	}
+	buf_add(out, field, n);
+	return 0;
+}
+
+/* Note an extended value; a second one for the same entry would be a choice of readers. */
+static int claim(struct tar_reader *r, enum key key, struct err *e)
+{
+	if ((r->set & 1U << key) != 0)
+		return err_set(e, ERR_INPUT, EBADMSG, "tar archive: %s is given twice",
+			       key_names[key]);
+	r->set |= 1U << key;
+	return 0;
+}
+
+static int take_name(struct tar_reader *r, enum key key, const char *s, size_t n, struct err *e)
+{
+	int rc = claim(r, key, e);
+
+	if (rc < 0)
+		return rc;
+	if (n == 0 || n > TAR_NAME_MAX)
+		return bad(e, "a name is empty or longer than 4096 bytes");
+	if (memchr(s, '\0', n) != NULL)
+		return bad(e, "NUL in a name");
+	buf_reset(&r->name[key]);
+	buf_add(&r->name[key], s, n);
+	return 0;
+}
+
+/* "[-]SECONDS[.FRACTION]"; digits behind the ninth are dropped. */
+static int parse_time(const char *s, int64_t *ret, uint32_t *ret_ns)
+{
+	bool negative = s[0] == '-';
+	size_t whole = strspn(s + negative, "0123456789");
+	const char *p = s + negative + whole;
+	uint32_t ns = 0, unit = 100000000;
+	char text[24];
+	uint64_t seconds;
+
+	if (whole >= sizeof(text))
+		return -EBADMSG;
+	memcpy(text, s + negative, whole);
+	text[whole] = '\0';
+	if (text_u64(text, INT64_MAX, &seconds) < 0)
+		return -EBADMSG;
+	if (*p == '.') {
+		for (p++; *p >= '0' && *p <= '9'; p++, unit /= 10)
+			ns += unit * (uint32_t)(*p - '0');
+	}
+	if (*p != '\0')
+		return -EBADMSG;
+	*ret = negative ? -(int64_t)seconds : (int64_t)seconds;
+	*ret_ns = ns;
+	if (negative && ns != 0) {
+		*ret -= 1;
+		*ret_ns = 1000000000 - ns;
+	}
+	return 0;
+}
+
+/* One pax value; what follows it in memory is not NUL, so numbers are copied. */
+static int take_value(struct tar_reader *r, enum key key, const char *s, size_t n, struct err *e)
+{
+	char text[64];
+	int rc;
+
+	if (key == KEY_PATH || key == KEY_LINK)
+		return take_name(r, key, s, n, e);
+	rc = claim(r, key, e);
+	if (rc < 0)
+		return rc;
+	if (n >= sizeof(text) || memchr(s, '\0', n) != NULL)
+		return bad(e, "invalid number in an extended header");
+	memcpy(text, s, n);
+	text[n] = '\0';
+	if (key == KEY_MTIME)
+		rc = parse_time(text, &r->mtime, &r->mtime_ns);
+	else
+		rc = text_u64(text, INT64_MAX, &r->number[key]);
+	return rc < 0 ? bad(e, "invalid number in an extended header") : 0;
+}
+
+/* Cut one record "LENGTH key=value\n" off the front; 0 or -EBADMSG. */
+static int next_record(const char **p, size_t *left, const char **ret_key, size_t *ret_n)
+{
+	char text[8];
+	size_t n = 0;
+	uint64_t length;
+
+	while (n < *left && n < sizeof(text) - 1 && (*p)[n] >= '0' && (*p)[n] <= '9') {
+		text[n] = (*p)[n];
+		n++;
+	}
+	text[n] = '\0';
+	if (n == *left || (*p)[n] != ' ' || text_u64(text, *left, &length) < 0)
+		return -EBADMSG;
+	/* At least the digits, the space, one byte of key, "=" and the newline. */
+	if (length < n + 4 || (*p)[length - 1] != '\n')
+		return -EBADMSG;
+	*ret_key = *p + n + 1;
+	*ret_n = (size_t)length - n - 2;
+	*p += length;
+	*left -= (size_t)length;
+	return 0;
+}
+
+static bool key_is(const char *key, size_t n, const char *name)
+{
+	return strlen(name) == n && memcmp(key, name, n) == 0;
+}
+
+static int take_pax(struct tar_reader *r, bool global, struct err *e)
+{
+	const char *p = buf_str(&r->data);
+	size_t left = r->data.len;
+
+	while (left > 0) {
+		const char *key, *eq;
+		size_t n, nkey, k;
+		int rc;
+
+		if (next_record(&p, &left, &key, &n) < 0)
+			return bad(e, "invalid extended header");
+		eq = memchr(key, '=', n);
+		if (eq == NULL || eq == key || memchr(key, '\0', (size_t)(eq - key)) != NULL)
+			return bad(e, "invalid extended header");
+		nkey = (size_t)(eq - key);
+		if (nkey >= 10 && memcmp(key, "GNU.sparse", 10) == 0)
+			return err_set(e, ERR_INPUT, ENOTSUP,
+				       "tar archive: sparse files are not supported");
+		for (k = 0; k < KEY_MAX && !key_is(key, nkey, key_names[k]); k++)
+			;
+		if (k == KEY_MAX)
+			continue;
+		if (global)
+			return err_set(e, ERR_INPUT, ENOTSUP,
+				       "tar archive: a global header sets %s", key_names[k]);
+		rc = take_value(r, (enum key)k, eq + 1, n - nkey - 1, e);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* The data of an extended header is complete. */
+static int take_meta(struct tar_reader *r, struct err *e)
+{
+	size_t n = r->data.len;
+	const char *s = buf_str(&r->data);
+
+	if (r->meta == 'x' || r->meta == 'g')
+		return take_pax(r, r->meta == 'g', e);
+	while (n > 0 && s[n - 1] == '\0')
+		n--;
+	return take_name(r, r->meta == 'L' ? KEY_PATH : KEY_LINK, s, n, e);
+}
+
+/* An extended header begins: its size is bounded, and so is how many precede one entry. */
+static int begin_meta(struct tar_reader *r, uint64_t size, struct err *e)
+{
+	char type = r->block.type;
+
+	if (size > TAR_META_MAX)
+		return err_set(e, ERR_INPUT, EFBIG, "tar archive: an extended header of %llu bytes",
+			       (unsigned long long)size);
+	if (type == 'x' && r->had_pax)
+		return bad(e, "two extended headers before one entry");
+	r->had_pax = r->had_pax || type == 'x';
+	/* An endless run of global headers would cost time and tell nothing. */
+	if (type == 'g') {
+		if (r->limits.entries == 0)
+			return err_set(e, ERR_INPUT, EFBIG, "tar archive: too many entries");
+		r->limits.entries--;
+	}
+	r->meta = type;
+	buf_reset(&r->data);
+	r->left = size;
+	r->pad = (size_t)(-size % TAR_BLOCK);
+	r->state = R_META;
+	return 0;
+}
+
+/* The name fields of the header, unless an extended header gave a name. */
+static int settle_names(struct tar_reader *r, struct err *e)
+{
+	const struct tar_header *h = &r->block;
+	struct buf *path = &r->name[KEY_PATH];
+	struct buf *link = &r->name[KEY_LINK];
+	int rc = 0;
+
+	if ((r->set & 1U << KEY_PATH) == 0) {
+		buf_reset(path);
+		/* GNU's variant has other things where the prefix would be. */
+		if (h->magic[5] == '\0' && h->prefix[0] != '\0') {
+			rc = add_name(path, h->prefix, sizeof(h->prefix));
+			buf_putc(path, '/');
+		}
+		if (rc == 0)
+			rc = add_name(path, h->name, sizeof(h->name));
+	}
+	if (rc == 0 && (r->set & 1U << KEY_LINK) == 0) {
+		buf_reset(link);
+		rc = add_name(link, h->link, sizeof(h->link));
+	}
+	if (rc < 0)
+		return bad(e, "bytes behind the end of a name");
+	return path->len == 0 ? bad(e, "empty name") : 0;
+}
+
+static int type_of(char letter, enum tar_type *ret)
+{
+	static const struct {
+		char letter;
+		enum tar_type type;
+	} types[] = {
+		{ '0', TAR_FILE },    { '\0', TAR_FILE }, { '1', TAR_HARDLINK },
+		{ '2', TAR_SYMLINK }, { '5', TAR_DIR },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (types[i].letter == letter) {
+			*ret = types[i].type;
+			return 0;
+		}
+	}
+	return -ENOTSUP;
+}
+
+static int settle_numbers(struct tar_reader *r, uint64_t size, struct tar_entry *entry,
+			  struct err *e)
+{
+	const struct tar_header *h = &r->block;
+	uint64_t mode, uid, gid, mtime;
+
+	if (parse_number(h->mode, sizeof(h->mode), &mode) < 0 ||
+	    parse_number(h->uid, sizeof(h->uid), &uid) < 0 ||
+	    parse_number(h->gid, sizeof(h->gid), &gid) < 0)
+		return bad(e, "invalid number in a header");
+	/* A time before 1970 is a negative base-256 number; only pax can say it here. */
+	if ((r->set & 1U << KEY_MTIME) == 0) {
+		if (parse_number(h->mtime, sizeof(h->mtime), &mtime) < 0 || mtime > INT64_MAX)
+			return bad(e, "invalid time in a header");
+		r->mtime = (int64_t)mtime;
+		r->mtime_ns = 0;
+	}
+	entry->mode = (uint32_t)mode & 07777;
+	entry->uid = (r->set & 1U << KEY_UID) != 0 ? r->number[KEY_UID] : uid;
+	entry->gid = (r->set & 1U << KEY_GID) != 0 ? r->number[KEY_GID] : gid;
+	entry->size = (r->set & 1U << KEY_SIZE) != 0 ? r->number[KEY_SIZE] : size;
+	entry->mtime = r->mtime;
+	entry->mtime_ns = r->mtime_ns;
+	return 0;
+}
+
+/* Count the entry against what the caller allows. */
+static int charge(struct tar_reader *r, const struct tar_entry *entry, struct err *e)
+{
+	const char *why = NULL;
+
+	if (r->limits.entries == 0)
+		why = "too many entries";
+	else if (entry->size > r->limits.file_size)
+		why = "a file is too large";
+	else if (entry->size > r->limits.total_size)
+		why = "it is too large in total";
+	if (why != NULL)
+		return err_set(e, ERR_INPUT, EFBIG, "tar archive: %s", why);
+	r->limits.entries--;
+	r->limits.total_size -= entry->size;
+	return 0;
+}
+
+static int begin_entry(struct tar_reader *r, uint64_t size, struct tar_event *ret, struct err *e)
+{
+	struct tar_entry *entry = &ret->entry;
+	struct buf *path = &r->name[KEY_PATH];
+	bool slash;
+	int rc;
+
+	if (type_of(r->block.type, &entry->type) < 0)
+		return err_set(e, ERR_INPUT, ENOTSUP,
+			       "tar archive: an entry of type 0x%02x is not supported",
+			       (unsigned char)r->block.type);
+	rc = settle_names(r, e);
+	if (rc == 0)
+		rc = settle_numbers(r, size, entry, e);
+	if (rc == 0)
+		rc = charge(r, entry, e);
+	if (rc < 0)
+		return rc;
+	slash = path->data[path->len - 1] == '/';
+	while (path->len > 1 && path->data[path->len - 1] == '/')
+		buf_truncate(path, path->len - 1);
+	if (slash && entry->type != TAR_DIR)
+		return bad(e, "the name of a file ends in a slash");
+	if (entry->type != TAR_FILE && entry->size != 0)
+		return bad(e, "data behind a directory or a link");
+	entry->path = path->data;
+	if (entry->type == TAR_SYMLINK || entry->type == TAR_HARDLINK) {
+		entry->link = r->name[KEY_LINK].data;
+		if (r->name[KEY_LINK].len == 0)
+			return bad(e, "a link without target");
+	}
+	r->meta = '\0';
+	r->left = entry->size;
+	r->pad = (size_t)(-entry->size % TAR_BLOCK);
+	r->state = R_DATA;
+	ret->kind = TAR_ENTRY;
+	return 0;
+}
+
+static bool is_zero_block(const struct tar_header *h)
+{
+	static const struct tar_header zero;
+
+	return memcmp(h, &zero, sizeof(zero)) == 0;
+}
+
+/* A header block is complete. */
+static int take_header(struct tar_reader *r, struct tar_event *ret, struct err *e)
+{
+	const struct tar_header *h = &r->block;
+	uint64_t sum, size;
+
+	r->have = 0;
+	if (is_zero_block(h)) {
+		if (r->set != 0 || r->had_pax)
+			return bad(e, "an extended header without entry");
+		if (r->zero) {
+			r->state = R_END;
+			ret->kind = TAR_END;
+		}
+		r->zero = true;
+		return 0;
+	}
+	if (r->zero)
+		return bad(e, "a single zero block in the middle");
+	if (parse_number(h->checksum, sizeof(h->checksum), &sum) < 0 || sum != tar_checksum(h))
+		return bad(e, "bad checksum");
+	if (memcmp(h->magic,
+		   "ustar\0"
+		   "00",
+		   8) != 0 &&
+	    memcmp(h->magic, "ustar  ", 8) != 0)
+		return err_set(e, ERR_INPUT, ENOTSUP, "tar archive: neither ustar, pax nor GNU");
+	if (parse_number(h->size, sizeof(h->size), &size) < 0 || size > INT64_MAX)
+		return bad(e, "invalid size in a header");
+	if (h->type != '\0' && strchr("xgLK", h->type) != NULL)
+		return begin_meta(r, size, e);
+	return begin_entry(r, size, ret, e);
+}
+
+/* Take bytes of a header block. */
+static int feed_header(struct tar_reader *r, const char *bytes, size_t n, size_t *used,
+		       struct tar_event *ret, struct err *e)
+{
+	size_t take = TAR_BLOCK - r->have < n ? TAR_BLOCK - r->have : n;
+
+	memcpy((char *)&r->block + r->have, bytes, take);
+	r->have += take;
+	*used += take;
+	return r->have == TAR_BLOCK ? take_header(r, ret, e) : 0;
+}
+
+/* Take bytes of an extended header. */
+static int feed_meta(struct tar_reader *r, const char *bytes, size_t n, size_t *used, struct err *e)
+{
+	size_t take = n < r->left ? n : (size_t)r->left;
+
+	buf_add(&r->data, bytes, take);
+	*used += take;
+	r->left -= take;
+	if (r->left != 0)
+		return 0;
+	r->state = R_PAD;
+	return take_meta(r, e);
+}
+
+static void feed_data(struct tar_reader *r, const char *bytes, size_t n, size_t *used,
+		      struct tar_event *ret)
+{
+	size_t take = n < r->left ? n : (size_t)r->left;
+
+	if (r->left == 0) {
+		r->state = R_PAD;
+		r->set = 0;
+		r->had_pax = false;
+		ret->kind = TAR_ENTRY_END;
+		return;
+	}
+	*used += take;
+	r->left -= take;
+	ret->kind = TAR_DATA;
+	ret->data = bytes;
+	ret->len = take;
+}
+
+/* One step; false when it needs bytes and there are none. */
+static bool step(struct tar_reader *r, const char *bytes, size_t n, size_t *used,
+		 struct tar_event *ret, int *rc, struct err *e)
+{
+	bool ends = r->left == 0; /* a step that ends something needs no bytes */
+
+	switch (r->state) {
+	case R_HEADER:
+		if (n == 0)
+			return false;
+		*rc = feed_header(r, bytes, n, used, ret, e);
+		return true;
+	case R_META:
+		if (n == 0 && !ends)
+			return false;
+		*rc = feed_meta(r, bytes, n, used, e);
+		return true;
+	case R_DATA:
+		if (n == 0 && !ends)
+			return false;
+		feed_data(r, bytes, n, used, ret);
+		return true;
+	case R_PAD:
+		if (r->pad != 0 && n == 0)
+			return false;
+		n = n < r->pad ? n : r->pad;
+		*used += n;
+		r->pad -= n;
+		if (r->pad == 0)
+			r->state = R_HEADER;
+		return true;
+	case R_END:
+		*used += n;
+		ret->kind = TAR_END;
+		return true;
+	case R_FAILED:
+		*rc = bad(e, "it was refused before");
+		return true;
+	}
+	return false;
+}
+
+int tar_reader_feed(struct tar_reader *r, const char *bytes, size_t n, size_t *ret_used,
+		    struct tar_event *ret, struct err *e)
+{
+	struct tar_event ev = { .kind = TAR_MORE };
+	size_t used = 0;
+	int rc = 0;
+
+	while (ev.kind == TAR_MORE && rc == 0 &&
+	       step(r, bytes + used, n - used, &used, &ev, &rc, e))
+		;
+	if (rc < 0) {
+		r->state = R_FAILED;
+		return rc;
+	}
+	*ret_used = used;
+	*ret = ev;
+	return 0;
+}
+
+int tar_reader_finish(const struct tar_reader *r, struct err *e)
+{
+	if (r->state == R_FAILED)
+		return bad(e, "it was refused before");
+	return r->state == R_END ? 0 : bad(e, "it is truncated");
+}
