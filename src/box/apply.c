@@ -269,17 +269,20 @@ static int op_bind(struct box_build *b, size_t i, struct err *e)
 		return 0;
 	r = root_target(b->root_fd, op->target, !(op->flags & BOX_F_IS_FILE),
 			!(op->flags & BOX_F_EXISTING), op->flags & BOX_F_NOFOLLOW, &target, e);
+	if (r == -ENOENT && (op->flags & BOX_F_EXISTING))
+		return err_hint(e, "it lies in a workspace, where nothing is made for you: %s %s",
+				op->flags & BOX_F_IS_FILE ? "touch" : "mkdir -p", op->target);
+	if (r == 0 && (op->flags & BOX_F_REACHABLE))
+		r = root_make_reachable(b->root_fd, op->target, e);
 	if (r < 0)
 		return r;
 	if (b->detached[i])
 		return mount_attach(&b->mounts, b->sources[i], target, recursive, e);
 	tree = mount_clone(b->sources[i], recursive, mount_attrs(op->flags), e);
+	/* A copy without the mounts below would uncover what they hide; the kernel refuses it. */
 	if (tree == -EINVAL && !recursive) {
 		err_set(e, ERR_REFUSED, EINVAL, "another file system is mounted inside it");
-		return err_hint(e,
-				"unmount it, or give the directory without it: see mount | "
-				"grep %s",
-				op->source);
+		return err_hint(e, "see which one: findmnt -R %s", op->source);
 	}
 	if (tree < 0)
 		return tree;
@@ -560,7 +563,7 @@ static int op_user(struct box_build *b, size_t i, struct err *e)
 		r = root_write(b->root_fd, account_files[k].path, buf_str(&new), new.len,
 			       st.st_mode & 0777, &o, false, e);
 		if (r < 0)
-			return r;
+			return err_prefix(e, "%s", account_files[k].path);
 	}
 	return 0;
 }

@@ -157,6 +157,7 @@ enum box_op_flags {
 	BOX_F_RECURSIVE = 1 << 9,  /* BIND: mounts below the source come along, flags on all */
 	BOX_F_EXISTING = 1 << 10,  /* BIND: never create the target (it lies in a workspace) */
 	BOX_F_NOFOLLOW = 1 << 11,  /* no component of the target may be a symbolic link */
+	BOX_F_REACHABLE = 1 << 12, /* BIND: the agent may pass the directories above the target */
 };
 struct box_op {
 	enum box_op_type type;

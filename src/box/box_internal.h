@@ -130,6 +130,8 @@ int root_write(int root_fd, const char *path, const void *bytes, size_t n, mode_
 /* A mount target: an existing directory or file of the wanted type, else a new empty one. */
 int root_target(int root_fd, const char *path, bool is_dir, bool create, bool nofollow, int *ret_fd,
 		struct err *e);
+/* Everybody may pass the directories of the root above path. */
+int root_make_reachable(int root_fd, const char *path, struct err *e);
 
 /* --- apply.c --------------------------------------------------------------------------------- */
 

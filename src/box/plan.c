@@ -214,13 +214,13 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 
 	if (r < 0)
 		return r;
-	add_op(p, BOX_OP_BIND, SAFE, c->home, home);
+	add_op(p, BOX_OP_BIND, SAFE | BOX_F_REACHABLE, c->home, home);
 	r = add_config_binds(p, c, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < s->nworkspaces; i++) {
 		const struct spec_workspace *w = &s->workspaces[i];
-		uint32_t flags = SAFE | idmap | (w->readonly ? BOX_F_RO : 0);
+		uint32_t flags = SAFE | idmap | BOX_F_REACHABLE | (w->readonly ? BOX_F_RO : 0);
 		struct box_op *op;
 
 		r = check_target("workspace", w->path, e);
@@ -232,7 +232,7 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 	}
 	for (size_t i = 0; i < s->nvolumes; i++) {
 		const struct spec_volume *v = &s->volumes[i];
-		uint32_t flags = SAFE | idmap | (v->readonly ? BOX_F_RO : 0) |
+		uint32_t flags = SAFE | idmap | BOX_F_REACHABLE | (v->readonly ? BOX_F_RO : 0) |
 				 (v->is_dir ? 0 : BOX_F_IS_FILE);
 		struct box_op *op;
 

@@ -44,6 +44,7 @@ static const struct {
 	{ BOX_F_RECURSIVE, "recursive" },
 	{ BOX_F_EXISTING, "existing" },
 	{ BOX_F_NOFOLLOW, "nofollow" },
+	{ BOX_F_REACHABLE, "reachable" },
 };
 
 const char *box_op_name(enum box_op_type t)

@@ -27,21 +27,21 @@ int root_open(int root_fd, const char *path, int flags, uint64_t resolve)
 			  RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve);
 }
 
-static int explain(int code, const char *path, struct err *e)
+/* The caller's message names the operation and its target. */
+static int explain(int code, struct err *e)
 {
 	if (code == -ELOOP)
-		return err_set(e, ERR_REFUSED, ELOOP, "%s: the template has a symbolic link there",
-			       path);
+		return err_set(e, ERR_REFUSED, ELOOP,
+			       "the template has a symbolic link in the way");
 	if (code == -EACCES || code == -EOVERFLOW || code == -EPERM) {
 		err_set(e, ERR_HOST, code,
-			"%s: cannot be made: its directory belongs to an id "
-			"that does not exist in the box",
-			path);
+			"cannot be made: its directory belongs to an id that the box does not "
+			"have");
 		return err_hint(e, "use a template whose files this user owns, for example one "
 				   "made with: mmdebstrap --mode=unshare");
 	}
 	errno = -code;
-	return err_sys(e, "%s", path);
+	return err_sys(e, "make it in the root");
 }
 
 /* Make one component below cur_fd and open it; an object that appeared meanwhile is not followed.
@@ -66,7 +66,7 @@ int root_mkdirs(int root_fd, const char *path, mode_t mode, const struct root_ow
 	char *p;
 
 	if (cur < 0 && cur != -ENOENT)
-		return explain(cur, path, e);
+		return explain(cur, e);
 	if (cur >= 0)
 		goto done;
 	cur = root_open(root_fd, "/", O_PATH | O_DIRECTORY, 0);
@@ -92,7 +92,7 @@ int root_mkdirs(int root_fd, const char *path, mode_t mode, const struct root_ow
 		p = slash;
 	}
 	if (cur < 0)
-		return explain(cur, path, e);
+		return explain(cur, e);
 done:
 	if (ret_fd)
 		*ret_fd = steal_fd(&cur);
@@ -107,7 +107,7 @@ int root_parent(int root_fd, const char *path, const struct root_owner *o, bool 
 	int r;
 
 	if (!slash || !slash[1] || strcmp(slash, "/..") == 0 || strcmp(slash, "/.") == 0)
-		return err_set(e, ERR_INPUT, EINVAL, "%s: not an absolute path of a file", path);
+		return err_set(e, ERR_INPUT, EINVAL, "not an absolute path of a file");
 	dir = slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
 	r = root_mkdirs(root_fd, dir, 0755, o, nofollow, ret_fd, e);
 	if (r < 0)
@@ -127,19 +127,19 @@ int root_write(int root_fd, const char *path, const void *bytes, size_t n, mode_
 	if (r < 0)
 		return r;
 	if (!if_missing && unlinkat(dir, name, 0) < 0 && errno != ENOENT)
-		return explain(-errno, path, e);
+		return explain(-errno, e);
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0 && errno == EEXIST && if_missing)
 		return 0;
 	if (fd < 0)
-		return explain(-errno, path, e);
+		return explain(-errno, e);
 	r = fs_write_all(fd, bytes, n);
 	if (r < 0) {
 		errno = -r;
-		return err_sys(e, "%s: write", path);
+		return err_sys(e, "write");
 	}
 	if (o && (o->uid || o->gid) && fchown(fd, o->uid, o->gid) < 0)
-		return err_sys(e, "%s: chown", path);
+		return err_sys(e, "chown");
 	return 0;
 }
 
@@ -154,7 +154,7 @@ static int make_empty_file(int root_fd, const char *path, bool nofollow, struct 
 		return r;
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
-		return explain(errno == EEXIST ? -ELOOP : -errno, path, e);
+		return explain(errno == EEXIST ? -ELOOP : -errno, e);
 	return 0;
 }
 
@@ -167,8 +167,7 @@ int root_target(int root_fd, const char *path, bool is_dir, bool create, bool no
 	int r;
 
 	if (fd == -ENOENT && !create)
-		return err_set(e, ERR_NOT_FOUND, ENOENT, "%s: the mount point does not exist",
-			       path);
+		return err_set(e, ERR_NOT_FOUND, ENOENT, "the mount point does not exist");
 	if (fd == -ENOENT) {
 		if (is_dir)
 			return root_mkdirs(root_fd, path, 0755, NULL, nofollow, ret_fd, e);
@@ -178,12 +177,35 @@ int root_target(int root_fd, const char *path, bool is_dir, bool create, bool no
 		fd = root_open(root_fd, path, O_PATH, resolve);
 	}
 	if (fd < 0)
-		return explain(fd, path, e);
+		return explain(fd, e);
 	if (fstat(fd, &st) < 0)
-		return err_sys(e, "%s", path);
+		return err_sys(e, "stat");
 	if (is_dir != S_ISDIR(st.st_mode))
-		return err_set(e, ERR_REFUSED, is_dir ? ENOTDIR : EISDIR, "%s: the mount point %s",
-			       path, is_dir ? "is not a directory" : "is a directory");
+		return err_set(e, ERR_REFUSED, is_dir ? ENOTDIR : EISDIR, "the mount point %s",
+			       is_dir ? "is not a directory" : "is a directory");
 	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int root_make_reachable(int root_fd, const char *path, struct err *e)
+{
+	auto_free char *prefix = xstrdup(path);
+	char *slash = prefix;
+
+	while ((slash = strchr(slash + 1, '/'))) {
+		auto_close int fd = -1;
+		struct stat st;
+
+		*slash = '\0';
+		/* What is mounted from elsewhere keeps its modes. */
+		fd = root_open(root_fd, prefix, O_RDONLY | O_DIRECTORY, RESOLVE_NO_XDEV);
+		*slash = '/';
+		if (fd == -EXDEV)
+			continue;
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return explain(fd < 0 ? fd : -errno, e);
+		if ((st.st_mode & 0011) != 0011 && fchmod(fd, (st.st_mode & 07777) | 0011) < 0)
+			return explain(-errno, e);
+	}
 	return 0;
 }
