@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * confine: what the proxy takes away from itself before it reads a byte that a box wrote.
+ *
+ *   no_new_privs, not dumpable, no core, dies with the supervisor, no other descriptor
+ *   no capability, a bounded number of descriptors
+ *   Landlock: no file but the resolver's configuration, no signal and no abstract socket outside,
+ *             no TCP bind
+ *   seccomp:  the system calls of an event loop over sockets; no program, no process, no new
+ *             executable memory, no socket but IPv4 and IPv6
+ *
+ * Every layer or no start.  What a kernel's Landlock does not know yet is left out by its ABI
+ * number, but Landlock itself must be there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/compat.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "net/net_internal.h"
+
+enum { NOFILE_MAX = 1600 /* two per connection, the resolver's, and some */ };
+
+int confine_early(int wire_fd, struct err *e)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		return err_sys(e, "proxy: cannot tie its life to the supervisor's");
+	if (prctl(PR_SET_DUMPABLE, 0) != 0)
+		return err_sys(e, "proxy: cannot become non-dumpable");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return err_sys(e, "proxy: cannot give up new privileges");
+	if (setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }) != 0)
+		return err_sys(e, "proxy: cannot forbid core files");
+	if (syscall(SYS_close_range, (unsigned)wire_fd + 1, ~0U, 0U) != 0)
+		return err_sys(e, "proxy: cannot close inherited descriptors");
+	if (fcntl(wire_fd, F_SETFD, FD_CLOEXEC) != 0)
+		return err_sys(e, "proxy: no supervisor on descriptor %d", wire_fd);
+	return 0;
+}
+
+static int limit_descriptors(struct err *e)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return err_sys(e, "proxy: cannot read the limit of descriptors");
+	if (limit.rlim_max > NOFILE_MAX)
+		limit.rlim_max = NOFILE_MAX;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return err_sys(e, "proxy: cannot limit descriptors");
+	return 0;
+}
+
+static int drop_capabilities(struct err *e)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { 0 };
+
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 ||
+	    syscall(SYS_capset, &header, none) != 0)
+		return err_sys(e, "proxy: cannot drop capabilities");
+	return 0;
+}
+
+/* --- Landlock -------------------------------------------------------------------------------- */
+
+/* Debian 12's struct ends after the first member; the kernel takes any size that it knows. */
+struct landlock_attr {
+	uint64_t handled_access_fs;
+	uint64_t handled_access_net;
+	uint64_t scoped;
+};
+
+/* What each ABI added. */
+static const struct {
+	int abi;
+	uint64_t fs, net, scoped;
+} landlock_rights[] = {
+	{ 1, (1ULL << 13) - 1, 0, 0 },
+	{ 2, LANDLOCK_ACCESS_FS_REFER, 0, 0 },
+	{ 3, WARD_LANDLOCK_FS_TRUNCATE, 0, 0 },
+	{ 4, 0, WARD_LANDLOCK_NET_BIND_TCP, 0 },
+	{ 5, WARD_LANDLOCK_FS_IOCTL_DEV, 0, 0 },
+	{ 6, 0, 0, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL },
+};
+
+/* Reading one file (or what is below one directory); a missing one is no rule. */
+static int allow_read(int ruleset, const char *path, struct err *e)
+{
+	auto_close int fd = open(path, O_PATH | O_CLOEXEC);
+	struct landlock_path_beneath_attr attr = { .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE };
+
+	if (fd < 0)
+		return 0;
+	attr.parent_fd = fd;
+	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) != 0)
+		return err_sys(e, "proxy: Landlock: cannot allow reading %s", path);
+	return 0;
+}
+
+/*
+ * The resolver's file.  A manager below /run replaces it by renaming, so that a rule for today's
+ * inode would not let tomorrow's be read: there its directory is the rule.
+ */
+static int allow_resolver_file(int ruleset, const char *path, struct err *e)
+{
+	auto_free char *real = realpath(path, NULL);
+	char *slash;
+
+	if (real == NULL)
+		return 0;
+	slash = strrchr(real, '/');
+	if (text_starts(real, "/run/") && slash > real + strlen("/run"))
+		*slash = '\0';
+	return allow_read(ruleset, real, e);
+}
+
+static int landlock(struct err *e)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	struct landlock_attr attr = { 0 };
+	auto_close int ruleset = -1;
+	size_t size;
+	int r;
+
+	if (abi < 1) {
+		err_sys(e, "proxy: Landlock is not available");
+		return err_hint(e, "boot with landlock in the kernel's list of security modules "
+				   "(lsm=landlock,...)");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(landlock_rights); i++) {
+		if (landlock_rights[i].abi > abi)
+			break;
+		attr.handled_access_fs |= landlock_rights[i].fs;
+		attr.handled_access_net |= landlock_rights[i].net;
+		attr.scoped |= landlock_rights[i].scoped;
+	}
+	size = abi >= 6	  ? sizeof(attr)
+	       : abi >= 4 ? offsetof(struct landlock_attr, scoped)
+			  : offsetof(struct landlock_attr, handled_access_net);
+	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+	if (ruleset < 0)
+		return err_sys(e, "proxy: Landlock: cannot make a rule set");
+	r = allow_resolver_file(ruleset, "/etc/resolv.conf", e);
+	if (r == 0)
+		r = allow_resolver_file(ruleset, "/etc/hosts", e);
+	if (r != 0)
+		return r;
+	if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
+		return err_sys(e, "proxy: Landlock: cannot confine itself");
+	return 0;
+}
+
+/* --- seccomp --------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+#define FILTER_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define FILTER_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "no seccomp filter for this architecture"
+#endif
+
+/* Allowed whatever their arguments are. */
+static const int plain_calls[] = {
+	SYS_accept4,	   SYS_brk,
+	SYS_clock_gettime, SYS_close,
+	SYS_connect,	   SYS_epoll_ctl,
+	SYS_epoll_pwait,   SYS_exit,
+	SYS_exit_group,	   SYS_fcntl,
+	SYS_fstat,	   SYS_futex,
+	SYS_getpeername,   SYS_getpid,
+	SYS_getrandom,	   SYS_getsockname,
+	SYS_getsockopt,	   SYS_gettid,
+	SYS_lseek,	   SYS_madvise,
+	SYS_mremap,	   SYS_munmap,
+	SYS_newfstatat,	   SYS_openat,
+	SYS_pread64,	   SYS_read,
+	SYS_readv,	   SYS_recvfrom,
+	SYS_recvmsg,	   SYS_restart_syscall,
+	SYS_rt_sigaction,  SYS_rt_sigprocmask,
+	SYS_rt_sigreturn,  SYS_sendmsg,
+	SYS_sendto,	   SYS_setsockopt,
+	SYS_shutdown,	   SYS_tgkill,
+	SYS_write,	   SYS_writev,
+#ifdef SYS_epoll_wait
+	SYS_epoll_wait,
+#endif
+#ifdef SYS_open
+	SYS_open,
+#endif
+#ifdef SYS_stat
+	SYS_stat,
+#endif
+};
+
+/* Allowed when an argument passes a test on its low 32 bits. */
+static const struct {
+	int nr;
+	unsigned arg;
+	uint32_t mask;	   /* of these bits */
+	uint32_t equal[2]; /* the argument is one of the two */
+} checked_calls[] = {
+	{ SYS_mmap, 2, PROT_EXEC, { 0, 0 } },
+	{ SYS_mprotect, 2, PROT_EXEC, { 0, 0 } },
+	{ SYS_socket, 0, UINT32_MAX, { AF_INET, AF_INET6 } },
+};
+
+enum { FILTER_MAX = 8 + 2 * ARRAY_SIZE(plain_calls) + 8 * ARRAY_SIZE(checked_calls) };
+
+struct program {
+	struct sock_filter code[FILTER_MAX];
+	unsigned short n;
+};
+
+static void emit(struct program *p, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)
+{
+	p->code[p->n++] = (struct sock_filter){ .code = code, .jt = jt, .jf = jf, .k = k };
+}
+
+static void load(struct program *p, size_t offset)
+{
+	emit(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+}
+
+static void give(struct program *p, uint32_t action)
+{
+	emit(p, BPF_RET | BPF_K, action, 0, 0);
+}
+
+/* A list of comparisons: the set is small, and sockets spend their time elsewhere. */
+static void build_filter(struct program *p)
+{
+	load(p, offsetof(struct seccomp_data, arch));
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCH, 1, 0);
+	give(p, SECCOMP_RET_KILL_PROCESS);
+	load(p, offsetof(struct seccomp_data, nr));
+	for (size_t i = 0; i < ARRAY_SIZE(plain_calls); i++) {
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)plain_calls[i], 0, 1);
+		give(p, SECCOMP_RET_ALLOW);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(checked_calls); i++) {
+		/* The low word comes first on the little-endian machines that we build for. */
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)checked_calls[i].nr, 0, 6);
+		load(p, offsetof(struct seccomp_data, args) + 8 * checked_calls[i].arg);
+		emit(p, BPF_ALU | BPF_AND | BPF_K, checked_calls[i].mask, 0, 0);
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, checked_calls[i].equal[0], 2, 0);
+		emit(p, BPF_JMP | BPF_JEQ | BPF_K, checked_calls[i].equal[1], 1, 0);
+		give(p, SECCOMP_RET_ERRNO | EPERM);
+		give(p, SECCOMP_RET_ALLOW);
+	}
+	/* Starting a program is never a mistake of ours. */
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 1, 0);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 1);
+	give(p, SECCOMP_RET_KILL_PROCESS);
+	give(p, SECCOMP_RET_ERRNO | EPERM);
+}
+
+static int filter_calls(struct err *e)
+{
+	struct program p = { .n = 0 };
+	struct sock_fprog prog = { .filter = p.code };
+
+	build_filter(&p);
+	prog.len = p.n;
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) != 0)
+		return err_sys(e, "proxy: cannot install its system call filter");
+	return 0;
+}
+
+int confine_final(struct err *e)
+{
+	int r = limit_descriptors(e);
+
+	if (r == 0)
+		r = landlock(e);
+	if (r == 0)
+		r = drop_capabilities(e);
+	return r == 0 ? filter_calls(e) : r;
+}

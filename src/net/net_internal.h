@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * net_internal: what the files of net/ share.
+ *
+ *   tls_hello.c, dns.c, hosts.c, forward.c   pure: bytes in, a value or a refusal out
+ *   resolve.c   names to addresses, asynchronously
+ *   dial.c      decide, resolve, decide again on every address, connect
+ *   flow.c      one direction of bytes between two sockets, with back-pressure
+ *   conn.c      one connection of the box: requests, exchanges, tunnels
+ *   proxy.c     listeners, the supervisor's messages, limits
+ *   log.c       records, and the texts of denials
+ *   confine.c   what the process takes away from itself
+ */
+#ifndef WARD_NET_NET_INTERNAL_H
+#define WARD_NET_NET_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/http1.h"
+#include "base/loop.h"
+#include "policy/policy.h"
+
+/* --- tls_hello.c ----------------------------------------------------------------------------- */
+
+enum { TLS_HELLO_MAX = 16384 };
+struct tls_hello {
+	char sni[POLICY_HOST_MAX + 3]; /* as sent; NUL added */
+	size_t sni_len;		       /* 0: none */
+	bool ech;		       /* an encrypted ClientHello, real or imitated */
+};
+/*
+ * The first bytes of a client. 1: a whole ClientHello, *ret filled. 0: more bytes are needed.
+ * -EBADMSG: no ClientHello, or one that does not fit TLS_HELLO_MAX.
+ */
+int tls_hello_parse(const uint8_t *bytes, size_t n, struct tls_hello *ret);
+
+/* --- dns.c ----------------------------------------------------------------------------------- */
+
+enum {
+	DNS_TYPE_A = 1,
+	DNS_TYPE_AAAA = 28,
+	DNS_RCODE_NXDOMAIN = 3,
+	DNS_NAME_MAX = 256,
+	DNS_QUERY_MAX = 12 + DNS_NAME_MAX + 4 + 11,
+	DNS_ADDRESSES_MAX = 16,
+};
+struct dns_address {
+	bool v6;
+	uint8_t bytes[16];
+};
+struct dns_answer {
+	unsigned rcode;
+	bool truncated;
+	uint32_t ttl; /* seconds; UINT32_MAX when there is no record */
+	size_t count;
+	struct dns_address addr[DNS_ADDRESSES_MAX];
+};
+/* A recursive query with EDNS. name: canonical (policy_host_parse). -EINVAL. */
+int dns_query_build(uint16_t id, const char *name, uint16_t type, uint8_t out[static DNS_QUERY_MAX],
+		    size_t *ret_n);
+/* The answer to exactly that query, else -EBADMSG. */
+int dns_answer_parse(const uint8_t *msg, size_t n, uint16_t id, const char *name, uint16_t type,
+		     struct dns_answer *ret);
+
+/* --- hosts.c --------------------------------------------------------------------------------- */
+
+enum { RESOLV_SERVERS_MAX = 3 };
+struct resolv_conf {
+	size_t n;
+	struct sockaddr_storage server[RESOLV_SERVERS_MAX];
+};
+/* Name servers of a resolv.conf(5); without any, the one on loopback as that page says. */
+void resolv_conf_parse(const char *text, size_t n, struct resolv_conf *ret);
+/* Addresses of a name in a hosts(5) file; returns how many. */
+size_t hosts_lookup(const char *text, size_t n, const char *name, struct dns_answer *ret);
+
+/* --- forward.c ------------------------------------------------------------------------------- */
+
+struct forward {
+	bool connect;
+	struct policy_host host;
+	uint16_t port;
+	int minor;	 /* of the client's HTTP version */
+	bool head;	 /* HEAD: the response has no body */
+	bool websocket;	 /* Upgrade: websocket was asked for and is passed on */
+	bool keep_alive; /* the client may send another request */
+	bool wants_json; /* for our own answers */
+	enum http1_body body;
+	uint64_t content_length;
+};
+/*
+ * A parsed request to the proxy -> where it goes, and (unless CONNECT) the head for the origin.
+ * 0, or -EINVAL with e and the HTTP status to answer with; keep_alive, head and wants_json of *ret
+ * are filled in any case.
+ */
+int forward_request(const struct http1_head *h, struct forward *ret, struct buf *ret_head,
+		    int *ret_status, struct err *e);
+/* What body follows a response head for that request. */
+enum http1_body forward_response_body(const struct http1_head *h, const struct forward *f);
+/* The head for the client. keep: the connection stays open afterwards. */
+void forward_response(const struct http1_head *h, const struct forward *f, bool keep,
+		      struct buf *out);
+
+/* --- resolve.c ------------------------------------------------------------------------------- */
+
+struct resolver;
+struct lookup;
+/* r: 0 and addresses, or -ENOENT (no such name), -ENODATA (no address), -ETIMEDOUT, -EIO. */
+typedef void resolve_fn(int r, const struct dns_answer *answer, void *arg);
+
+int resolver_new(struct loop *loop, struct resolver **ret, struct err *e);
+void resolver_free(struct resolver *r); /* takes NULL; no lookup may be under way */
+/* Look up a canonical name; fn is called once, never from within this call. */
+struct lookup *resolve_start(struct resolver *r, const char *name, resolve_fn *fn, void *arg);
+void resolve_cancel(struct lookup *l); /* takes NULL; fn is not called */
+
+/* --- dial.c ---------------------------------------------------------------------------------- */
+
+enum dial_outcome {
+	DIAL_CONNECTED,
+	DIAL_DENIED,
+	DIAL_NO_NAME,
+	DIAL_FAILED,
+	DIAL_TIMEOUT,
+	DIAL_OUTCOME_MAX
+};
+struct dial_result {
+	enum dial_outcome outcome;
+	int fd; /* connected, non-blocking, owned by the callee; else -1 */
+	struct sockaddr_storage peer;
+	struct policy_verdict verdict;
+	char reason[200]; /* one clause; "" when connected */
+};
+typedef void dial_fn(const struct dial_result *result, void *arg);
+
+struct proxy;
+struct dial;
+/* fn is called once, never from within this call. */
+struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_t port, dial_fn *fn,
+			void *arg);
+void dial_cancel(struct dial *d); /* takes NULL; fn is not called */
+/* May a connection that was made under earlier rules go on? */
+bool dial_still_allowed(const struct policy_rules *rules, const struct policy_host *host,
+			uint16_t port, const struct sockaddr_storage *peer,
+			struct policy_verdict *ret);
+
+/* --- flow.c ---------------------------------------------------------------------------------- */
+
+/* A socket and what the loop watches it for. */
+struct end {
+	int fd;
+	uint32_t want;
+	struct loop_source *source;
+};
+void end_close(struct loop *loop, struct end *end);
+/* Watch for these events from now on; 0 keeps only the notice of a dead peer. */
+void end_want(struct loop *loop, struct end *end, uint32_t events, loop_fd_fn *fn, void *arg);
+/* Stop watching until the next end_want with other events. */
+void end_unwatch(struct loop *loop, struct end *end);
+
+enum { FLOW_CHUNK = 65536 };
+/* One direction: what was read from one socket and is not yet written to the other. */
+struct flow {
+	enum http1_body frame; /* what the bytes are; UNTIL_CLOSE for raw ones */
+	uint64_t left;	       /* HTTP1_BODY_LENGTH: bytes of the message still to come */
+	struct http1_chunked chunked;
+	struct buf pending;
+	uint64_t bytes; /* taken in, for the record */
+	bool done;	/* the message (or the stream) has been read to its end */
+};
+void flow_free(struct flow *f);
+void flow_begin(struct flow *f, enum http1_body frame, uint64_t length);
+bool flow_wants(const struct flow *f);	 /* room for more */
+bool flow_drained(const struct flow *f); /* done, and everything written */
+/*
+ * Take bytes that belong to the flow: written to `to` at once as far as it takes them (-1: kept).
+ * Returns how many belonged to it (fewer than n when the message ended), or -errno.
+ */
+int64_t flow_take(struct flow *f, int to, const char *bytes, size_t n);
+/* Append bytes of our own (heads). */
+void flow_put(struct flow *f, const char *bytes, size_t n);
+/* Write what is pending; 0 (perhaps not all) or -errno. */
+int flow_flush(struct flow *f, int to);
+
+/* --- log.c ----------------------------------------------------------------------------------- */
+
+struct record {
+	const char *what;	   /* "connect" or the request's kind */
+	const char *host;	   /* canonical, or what the box wrote, escaped */
+	uint16_t port;		   /* 0: unknown */
+	const char *verdict;	   /* allow, deny, error, bad-request */
+	const char *rule, *origin; /* may be "" */
+	const char *reason;
+	uint64_t bytes_up, bytes_down;
+	uint64_t duration_ms;
+};
+/* One line, one write. fd -1: nothing. */
+void log_record(int fd, const struct record *r);
+/* The command that would allow it, or "" */
+void log_hint(const struct policy_host *host, uint16_t port, const struct policy_verdict *v,
+	      struct buf *out);
+/* "HOST:PORT" as people write it. */
+void log_target(const struct policy_host *host, uint16_t port, struct buf *out);
+/* A whole response of our own. target NULL: not about a target. */
+struct reply {
+	int status;
+	const char *error; /* a word for programs: "denied", "bad-request", ... */
+	const char *target;
+	const char *message;
+	const char *rule;
+	const char *hint;
+	bool keep, json, head, connect;
+};
+void log_reply(const struct reply *r, struct buf *out);
+
+/* --- conn.c ---------------------------------------------------------------------------------- */
+
+struct conn {
+	struct proxy *proxy;
+	struct conn *prev, *next;
+	enum {
+		CONN_HEAD,     /* reading a request head */
+		CONN_DIAL,     /* on the way to the origin */
+		CONN_EXCHANGE, /* a request, and its response or our own */
+		CONN_TUNNEL,   /* bytes both ways */
+		CONN_LINGER,   /* all is said; taking what the client still sends, so that it reads
+				  the answer before it sees a reset */
+	} state;
+	struct end client, up;
+	struct buf in; /* read from the client, not yet used */
+	struct flow to_up, to_client;
+	struct dial *dial;
+	struct loop_source *timer;
+	uint64_t deadline; /* in ms of loop_now; 0: none */
+	uint64_t active;   /* last time that bytes moved */
+	bool first;	   /* no request has been read yet */
+	/* the request under way */
+	struct forward req;
+	struct buf head;     /* for the origin, until it is connected */
+	struct buf response; /* the origin's head, until it is complete */
+	bool target_known;   /* host and port are */
+	bool got_head;	     /* the final response head was passed on */
+	bool keep;	     /* another request may follow */
+	bool hello_pending;  /* the client's first flight was not checked yet */
+	bool up_shut, client_shut;
+	uint64_t started;
+	struct sockaddr_storage peer;
+	struct policy_verdict verdict;
+};
+struct conn *conn_new(struct proxy *p, int fd);
+/* End it now, with a record when a request is under way. */
+void conn_abort(struct conn *c, const char *verdict, const char *reason);
+/* The rules were replaced: end what they no longer allow. */
+void conn_recheck(struct conn *c);
+
+/* --- proxy.c --------------------------------------------------------------------------------- */
+
+enum { PROXY_CONNS_MAX = 256, PROXY_PENDING_MAX = 64, PROXY_LISTENERS_MAX = 8 };
+struct proxy {
+	struct loop *loop;
+	int wire;
+	int log;
+	struct policy_rules *rules; /* NULL denies everything */
+	struct resolver *resolver;
+	struct end listeners[PROXY_LISTENERS_MAX];
+	size_t nlisteners;
+	struct loop_source *accept_timer;
+	struct conn *conns;
+	size_t nconns;
+	unsigned notices; /* left to send now */
+	uint64_t notices_at;
+	char scratch[FLOW_CHUNK]; /* for reads; empty between events */
+};
+/* One line for the user's terminal, dropped when there were many lately. */
+void proxy_notice(struct proxy *p, const char *target, const char *reason);
+void proxy_conn_gone(struct proxy *p, struct conn *c);
+
+/* --- confine.c ------------------------------------------------------------------------------- */
+
+/* At the start: dies with the parent, no core, no new privileges, no other descriptor. */
+int confine_early(int wire_fd, struct err *e);
+/* Before the first byte of the box is read: limits, capabilities, Landlock, seccomp. */
+int confine_final(struct err *e);
+
+#endif

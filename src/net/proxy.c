@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy: listeners, the supervisor's messages, and the limits of a box.
+ *
+ * Start: LISTEN, RULES and LOG in any order, then GO.  Up to there the process reads nothing that
+ * the box could have written; after GO it confines itself, answers READY and accepts.  Later only
+ * RULES may come: the new set replaces the old one as a whole, and connections that it does not
+ * allow are ended; a set that does not parse changes nothing and is answered with FAILED.
+ *
+ * Limits: CONNS_MAX connections; of those PENDING_MAX that have not sent a request yet, beyond
+ * which the oldest of them makes room.  A full box's connections wait in the listener's queue.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/wire.h"
+#include "net/net.h"
+#include "net/net_internal.h"
+
+enum {
+	ACCEPT_BATCH = 16,
+	ACCEPT_RETRY_MS = 100,
+	NOTICES_MAX = 5,	/* at once */
+	NOTICE_EVERY_MS = 2000, /* and then one in that time */
+	IDLE_MS = 600000,
+};
+
+static void on_listener(int fd, uint32_t events, void *arg);
+
+/* --- the supervisor -------------------------------------------------------------------------- */
+
+static void say_failed(struct proxy *p, const struct err *e)
+{
+	wire_send(p->wire, PROXY_WIRE_FAILED, 0, e, sizeof(*e), NULL, 0);
+}
+
+void proxy_notice(struct proxy *p, const char *target, const char *reason)
+{
+	uint64_t now = loop_now(p->loop);
+	uint64_t earned = (now - p->notices_at) / NOTICE_EVERY_MS;
+	struct buf line = BUF_INIT;
+
+	if (earned > 0) {
+		p->notices = earned > NOTICES_MAX ? NOTICES_MAX : p->notices + (unsigned)earned;
+		if (p->notices > NOTICES_MAX)
+			p->notices = NOTICES_MAX;
+		p->notices_at = now;
+	}
+	if (p->notices == 0)
+		return;
+	p->notices--;
+	buf_printf(&line, "network: %s: %s", target, reason);
+	/* A supervisor that is busy misses a notice; the record is in the log. */
+	wire_send(p->wire, PROXY_WIRE_DENIED, 0, line.data, line.len, NULL, 0);
+	buf_free(&line);
+}
+
+static int take_rules(struct proxy *p, struct wire_msg *m, struct err *e)
+{
+	auto_close int fd = wire_take_fd(m, 0);
+	struct policy_rules *rules;
+	struct buf text = BUF_INIT;
+	int r;
+
+	if (fd < 0)
+		return err_set(e, ERR_SYSTEM, EBADMSG, "proxy: rules without a descriptor");
+	r = fs_read_sealed(fd, POLICY_TEXT_MAX, &text, e);
+	if (r == 0)
+		r = policy_rules_read(buf_str(&text), text.len, &rules, e);
+	buf_free(&text);
+	if (r != 0)
+		return err_prefix(e, "proxy");
+	policy_rules_free(p->rules);
+	p->rules = rules;
+	for (struct conn *c = p->conns, *next; c != NULL; c = next) {
+		next = c->next;
+		conn_recheck(c);
+	}
+	return 0;
+}
+
+static int take_listener(struct proxy *p, struct wire_msg *m, struct err *e)
+{
+	auto_close int fd = wire_take_fd(m, 0);
+	int flags, listening = 0;
+	socklen_t size = sizeof(listening);
+
+	if (m->h.arg != PROXY_ENTRY_EXPLICIT)
+		return err_set(e, ERR_SYSTEM, EPROTO, "proxy: unknown entry %u", m->h.arg);
+	if (p->nlisteners == PROXY_LISTENERS_MAX)
+		return err_set(e, ERR_SYSTEM, EPROTO, "proxy: more than %d listeners",
+			       PROXY_LISTENERS_MAX);
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 ||
+	    listening == 0)
+		return err_set(e, ERR_SYSTEM, EBADMSG, "proxy: the listener does not listen");
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+		return err_sys(e, "proxy: cannot make the listener non-blocking");
+	p->listeners[p->nlisteners++] = (struct end){ .fd = steal_fd(&fd) };
+	return 0;
+}
+
+static int take_log(struct proxy *p, struct wire_msg *m, struct err *e)
+{
+	int fd = wire_take_fd(m, 0);
+
+	if (fd < 0)
+		return err_set(e, ERR_SYSTEM, EBADMSG, "proxy: a log without a descriptor");
+	if (p->log >= 0)
+		close(p->log);
+	p->log = fd;
+	return 0;
+}
+
+/* One message of the start. *ret_go: it was the last one. */
+static int take_message(struct proxy *p, struct wire_msg *m, bool *ret_go, struct err *e)
+{
+	switch (m->h.type) {
+	case PROXY_WIRE_LISTEN:
+		return take_listener(p, m, e);
+	case PROXY_WIRE_RULES:
+		return take_rules(p, m, e);
+	case PROXY_WIRE_LOG:
+		return take_log(p, m, e);
+	case PROXY_WIRE_GO:
+		*ret_go = true;
+		return 0;
+	default:
+		return err_set(e, ERR_SYSTEM, EPROTO, "proxy: unknown message %u", m->h.type);
+	}
+}
+
+/* Everything up to GO. 1: go. 0: the supervisor is gone. */
+static int take_start(struct proxy *p, struct wire_msg *m, struct err *e)
+{
+	bool go = false;
+
+	while (!go) {
+		int r = wire_recv(p->wire, m);
+
+		if (r == 0)
+			return 0;
+		if (r < 0)
+			return err_set(e, ERR_SYSTEM, r, "proxy: cannot read the start messages");
+		r = take_message(p, m, &go, e);
+		wire_msg_clear(m);
+		if (r != 0)
+			return r;
+	}
+	return 1;
+}
+
+static void on_wire(int fd, uint32_t events, void *arg)
+{
+	static struct wire_msg m; /* too large for the stack's taste */
+	struct proxy *p = arg;
+	struct err e = ERR_INIT;
+	int r = wire_recv(fd, &m);
+
+	(void)events;
+	if (r == -EAGAIN || r == -EINTR)
+		return;
+	if (r <= 0) {
+		loop_stop(p->loop, 0);
+		return;
+	}
+	if (m.h.type != PROXY_WIRE_RULES)
+		r = err_set(&e, ERR_SYSTEM, EPROTO, "proxy: message %u after the start", m.h.type);
+	else
+		r = take_rules(p, &m, &e);
+	wire_msg_clear(&m);
+	if (r != 0)
+		say_failed(p, &e);
+}
+
+/* --- accepting ------------------------------------------------------------------------------- */
+
+static void watch_listeners(struct proxy *p, bool on)
+{
+	for (size_t i = 0; i < p->nlisteners; i++) {
+		if (on)
+			end_want(p->loop, &p->listeners[i], EPOLLIN, on_listener, p);
+		else
+			end_want(p->loop, &p->listeners[i], 0, on_listener, p);
+	}
+}
+
+/* Make room for a new connection when there are many. */
+static void evict(struct proxy *p)
+{
+	uint64_t now = loop_now(p->loop);
+	struct conn *oldest_pending = NULL, *idlest = NULL;
+	size_t pending = 0;
+
+	for (struct conn *c = p->conns; c != NULL; c = c->next) {
+		if (c->state == CONN_HEAD && c->first) {
+			pending++;
+			oldest_pending = c; /* the list begins with the newest */
+		}
+		if (idlest == NULL || c->active < idlest->active)
+			idlest = c;
+	}
+	if (pending >= PROXY_PENDING_MAX)
+		conn_abort(oldest_pending, "error", "too many connections without a request");
+	else if (p->nconns >= PROXY_CONNS_MAX && now - idlest->active >= IDLE_MS)
+		conn_abort(idlest, "error", "idle, and another connection needed the place");
+}
+
+static void on_accept_again(void *arg)
+{
+	struct proxy *p = arg;
+
+	p->accept_timer = NULL;
+	watch_listeners(p, true);
+}
+
+static void pause_accepting(struct proxy *p)
+{
+	watch_listeners(p, false);
+	if (p->accept_timer == NULL)
+		p->accept_timer = loop_after(p->loop, ACCEPT_RETRY_MS, on_accept_again, p);
+}
+
+static void add_conn(struct proxy *p, int fd)
+{
+	struct conn *c = conn_new(p, fd);
+
+	c->next = p->conns;
+	if (c->next != NULL)
+		c->next->prev = c;
+	p->conns = c;
+	p->nconns++;
+}
+
+void proxy_conn_gone(struct proxy *p, struct conn *c)
+{
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		p->conns = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	p->nconns--;
+}
+
+static void on_listener(int fd, uint32_t events, void *arg)
+{
+	struct proxy *p = arg;
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		int client;
+
+		evict(p);
+		if (p->nconns >= PROXY_CONNS_MAX) {
+			pause_accepting(p);
+			return;
+		}
+		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (client >= 0) {
+			add_conn(p, client);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			   errno == ENOMEM) {
+			pause_accepting(p);
+			return;
+		} else if (errno == EAGAIN) {
+			return;
+		}
+		/* Every other error belongs to one connection that is gone already. */
+	}
+}
+
+/* --- running --------------------------------------------------------------------------------- */
+
+static int start(struct proxy *p, struct err *e)
+{
+	struct wire_msg *m = xmalloc(sizeof(*m));
+	int r = take_start(p, m, e);
+
+	free(m);
+	if (r <= 0)
+		return r;
+	r = loop_new(&p->loop, e);
+	if (r == 0)
+		r = resolver_new(p->loop, &p->resolver, e);
+	if (r == 0)
+		r = confine_final(e);
+	if (r == 0 && fcntl(p->wire, F_SETFL, O_RDWR | O_NONBLOCK) != 0)
+		r = err_sys(e, "proxy: cannot make the supervisor's socket non-blocking");
+	if (r == 0)
+		r = loop_add(p->loop, p->wire, EPOLLIN, on_wire, p, NULL, e);
+	if (r != 0)
+		return r;
+	p->notices = NOTICES_MAX;
+	p->notices_at = loop_now(p->loop);
+	watch_listeners(p, true);
+	r = wire_send(p->wire, PROXY_WIRE_READY, 0, NULL, 0, NULL, 0);
+	return r == 0 ? 1 : err_set(e, ERR_SYSTEM, r, "proxy: the supervisor does not answer");
+}
+
+static void stop(struct proxy *p)
+{
+	while (p->conns != NULL)
+		conn_abort(p->conns, "allow", "the sandbox was stopped");
+	for (size_t i = 0; i < p->nlisteners; i++)
+		end_close(p->loop, &p->listeners[i]);
+	resolver_free(p->resolver);
+	loop_free(p->loop);
+	policy_rules_free(p->rules);
+	if (p->log >= 0)
+		close(p->log);
+	free(p);
+}
+
+int net_proxy_serve(int wire_fd, struct err *e)
+{
+	struct proxy *p = xcalloc(1, sizeof(*p));
+	int r;
+
+	p->wire = wire_fd;
+	p->log = -1;
+	r = confine_early(wire_fd, e);
+	if (r == 0)
+		r = start(p, e);
+	if (r < 0)
+		say_failed(p, e);
+	if (r > 0)
+		r = loop_run(p->loop);
+	stop(p);
+	return r;
+}
