@@ -31,7 +31,7 @@ int cli_exit_code(const struct cli *c, const struct err *e)
 	return CLI_EXIT_FAILED;
 }
 
-/* --- sandboxes named on the command line ---------------------------------------------------- */
+/* --- sandboxes named on the command line ------------------------------------------------------ */
 
 /* Names and ids alike: letters, digits, and inside also . _ - */
 static bool could_be_name(const char *s)
@@ -102,7 +102,7 @@ bool cli_confirm(const char *question)
 	return n > 0 && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-/* --- dispatch ------------------------------------------------------------------------------- */
+/* --- dispatch --------------------------------------------------------------------------------- */
 
 static int print(const struct buf *b)
 {
@@ -208,7 +208,7 @@ static int dispatch(const char *program, const struct verb *v, char **args, size
 	return r;
 }
 
-/* --- hidden commands, used by the build and by completion scripts ---------------------------- */
+/* --- hidden commands, used by the build and by completion scripts ----------------------------- */
 
 static int hidden_man(const char *name)
 {

@@ -190,23 +190,24 @@ struct run_request {
 	struct spec_workspace *workspaces;
 	size_t nworkspaces;
 	struct strv agent_args;
+	struct buf note; /* which template was taken; said when the sandbox is there */
 };
 void run_request_clear(struct run_request *q);
 /* Split the operands behind AGENT; all_workspaces: nothing belongs to the agent (create). */
 int run_request_operands(struct cli *c, bool all_workspaces, struct run_request *q, struct err *e);
 /* A spec without id and name. */
-int run_spec_build(struct cli *c, const struct run_request *q, struct spec **ret, struct err *e);
+int run_spec_build(struct cli *c, struct run_request *q, struct spec **ret, struct err *e);
 /* The workspaces of an existing sandbox, for the request of `run SANDBOX`. */
 void run_request_workspaces_of(struct run_request *q, const struct spec *s);
 /* The spec of an existing sandbox, changed by what this command line gives; without an id. */
-int run_spec_override(struct cli *c, const struct run_request *q, const struct json *old,
+int run_spec_override(struct cli *c, struct run_request *q, const struct json *old,
 		      struct spec **ret, struct err *e);
 /* Names of the options whose values differ from the sandbox's, ", "-separated, or "". */
 int run_spec_difference(struct cli *c, const struct run_request *q, const struct spec *old,
 			struct buf *out, struct err *e);
 /* The template for an agent when the command line names none. */
 int run_template_choose(struct cli *c, const struct kit *k, struct spec_template *ret,
-			struct err *e);
+			struct buf *note, struct err *e);
 /* Labels that scripts written for Docker look for. */
 void run_labels(const struct spec *s, struct strv *labels);
 

@@ -18,8 +18,7 @@ bool cli_program_failed(int r, const struct err *e)
 	       ((e->kind == ERR_NOT_FOUND && r == -ENOENT) || r == -EACCES || r == -ENOEXEC);
 }
 
-/* --- exec ----------------------------------------------------------------------------------------
- */
+/* --- exec ------------------------------------------------------------------------------------- */
 
 static int check_tty(const struct cli *c, struct err *e)
 {
@@ -119,8 +118,7 @@ int cmd_exec(struct cli *c, struct err *e)
 	return r;
 }
 
-/* --- attach
- * --------------------------------------------------------------------------------------- */
+/* --- attach ----------------------------------------------------------------------------------- */
 
 int cli_session_id(const char *text, uint32_t *ret, struct err *e)
 {
@@ -231,8 +229,7 @@ int cmd_attach(struct cli *c, struct err *e)
 	return r;
 }
 
-/* --- sessions
- * -------------------------------------------------------------------------------------- */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 static void status_text(const struct json *s, struct buf *out)
 {

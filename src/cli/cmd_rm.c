@@ -71,8 +71,7 @@ static int each_operand(struct cli *c, target_fn *fn, void *arg)
 	return code;
 }
 
-/* --- stop
- * ------------------------------------------------------------------------------------------ */
+/* --- stop ------------------------------------------------------------------------------------- */
 
 static int stop_one(struct cli *c, struct sandbox *s, void *arg, struct err *e)
 {
@@ -93,8 +92,7 @@ int cmd_stop(struct cli *c, struct err *e)
 	return each_operand(c, stop_one, &grace_ms);
 }
 
-/* --- rm
- * -------------------------------------------------------------------------------------------- */
+/* --- rm --------------------------------------------------------------------------------------- */
 
 static int remove_one(struct cli *c, struct sandbox *s, void *arg, struct err *e)
 {
@@ -144,8 +142,7 @@ int cmd_rm(struct cli *c, struct err *e)
 	return each_operand(c, remove_one, &force);
 }
 
-/* --- prune
- * ----------------------------------------------------------------------------------------- */
+/* --- prune ------------------------------------------------------------------------------------ */
 
 /* When somebody last started or stopped it; its creation when nobody did. */
 static int64_t last_used(const struct listed *l)

@@ -19,7 +19,7 @@
 #include "base/text.h"
 #include "cli/cli_internal.h"
 
-enum { CREATE_ROUNDS = 10 };
+enum { CREATE_ROUNDS = 10, ID_BYTES = 16 };
 
 struct launch {
 	struct run_request q;
@@ -173,8 +173,7 @@ static int find_existing(struct cli *c, struct launch *l, struct err *e)
 	return 0;
 }
 
-/* --- making it ---------------------------------------------------------------------------------
- */
+/* --- making it -------------------------------------------------------------------------------- */
 
 static int give_name(struct cli *c, struct spec *s, struct err *e)
 {
@@ -233,7 +232,7 @@ static int recreate(struct cli *c, struct launch *l, struct err *e)
 		spec_free(s);
 		return r;
 	}
-	term_note(c, "removed sandbox '%s' to make it anew", s->name);
+	term_debug(c, "removed sandbox %s to make it anew", s->name);
 	return create(c, l, s, e);
 }
 
@@ -272,8 +271,7 @@ static int make(struct cli *c, struct launch *l, struct err *e)
 	}
 }
 
-/* --- dry run ------------------------------------------------------------------------------------
- */
+/* --- dry run ---------------------------------------------------------------------------------- */
 
 static void agent_argv(const struct launch *l, bool tty, struct strv *argv)
 {
@@ -345,6 +343,12 @@ static int dry_run(struct cli *c, struct launch *l, struct err *e)
 		made->name = xstrdup(l->spec->name);
 	if (r == 0 && made)
 		r = give_name(c, made, e);
+	/* A spec is complete only with these; nobody will see them again. */
+	if (r == 0 && made && !made->id) {
+		made->id = xcalloc(1, 2 * ID_BYTES + 1);
+		text_random_hex(made->id, ID_BYTES);
+		made->created_at = (int64_t)time(NULL);
+	}
 	s = made ? made : l->spec;
 	if (r == 0)
 		r = c->ops->plan(&c->engine, s, l->q.kit, &plan, e);
@@ -357,8 +361,7 @@ static int dry_run(struct cli *c, struct launch *l, struct err *e)
 	return r;
 }
 
-/* --- running the agent ---------------------------------------------------------------------------
- */
+/* --- running the agent ------------------------------------------------------------------------ */
 
 /* The message that scripts and people know from Docker's command. */
 static int missing_agent(struct cli *c, const struct launch *l, const struct strv *argv,
@@ -444,6 +447,13 @@ static int print_name(const struct launch *l, struct err *e)
 	return term_out(&b, e);
 }
 
+/* Which template was taken; only when nothing went wrong, so that an error stands alone. */
+static void say_made(struct cli *c, const struct launch *l)
+{
+	if (l->created && l->q.note.len)
+		term_note(c, "made sandbox '%s' with %s", l->spec->name, buf_str(&l->q.note));
+}
+
 static int start_and_run(struct cli *c, struct launch *l, struct err *e)
 {
 	bool started = false;
@@ -456,6 +466,7 @@ static int start_and_run(struct cli *c, struct launch *l, struct err *e)
 		return r;
 	}
 	term_debug(c, "sandbox %s %s", l->spec->name, started ? "started" : "was running");
+	say_made(c, l);
 	r = run_agent(c, l, e);
 	return r == 0 && c->v.detach ? print_name(l, e) : r;
 }
@@ -510,6 +521,8 @@ int cmd_create(struct cli *c, struct err *e)
 		r = make(c, &l, e);
 		if (r == 0 && !l.created)
 			term_note(c, "sandbox '%s' exists already", l.spec->name);
+		else if (r == 0)
+			say_made(c, &l);
 		if (r == 0)
 			r = print_name(&l, e);
 	}

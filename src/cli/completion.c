@@ -20,7 +20,7 @@ static void add_words(struct buf *out, const char *choices)
 		buf_putc(out, *c == '|' ? ' ' : *c);
 }
 
-/* --- bash ---------------------------------------------------------------------------------- */
+/* --- bash ------------------------------------------------------------------------------------- */
 
 /* What bash runs to offer values of a kind; indexed by enum complete. */
 static const char *const bash_actions[COMPLETE_MAX] = {
@@ -109,7 +109,7 @@ static void bash(struct buf *out)
 	buf_puts(out, "\tesac\n}\ncomplete -F _ward ward\n");
 }
 
-/* --- zsh ----------------------------------------------------------------------------------- */
+/* --- zsh -------------------------------------------------------------------------------------- */
 
 static const char *const zsh_actions[COMPLETE_MAX] = {
 	[COMPLETE_NONE] = " ",
@@ -212,7 +212,7 @@ static void zsh(struct buf *out)
 	buf_puts(out, "\tesac\n}\n_ward \"$@\"\n");
 }
 
-/* --- fish ---------------------------------------------------------------------------------- */
+/* --- fish ------------------------------------------------------------------------------------- */
 
 static const char *const fish_actions[COMPLETE_MAX] = {
 	[COMPLETE_NONE] = "",

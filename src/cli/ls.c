@@ -27,8 +27,7 @@ static void listed_fill(struct sandbox *s, struct listed *l)
 	l->status = state_is_running(s) ? "running" : "stopped";
 }
 
-/* --- filters: each is a pure predicate over an entry and the value behind the = ----------------
- */
+/* --- filters: each is a pure predicate over an entry and the value behind the = --------------- */
 
 static bool by_name(const struct listed *l, const char *value)
 {

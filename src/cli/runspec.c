@@ -23,6 +23,7 @@ void run_request_clear(struct run_request *q)
 		spec_workspace_clear(&q->workspaces[i]);
 	free(q->workspaces);
 	strv_free(&q->agent_args);
+	buf_free(&q->note);
 	*q = (struct run_request){ 0 };
 }
 
@@ -42,7 +43,7 @@ static int bad_option(const char *option, struct err *e)
 	return err_prefix(e, "option --%s", option);
 }
 
-/* --- workspaces ------------------------------------------------------------------------------ */
+/* --- workspaces ------------------------------------------------------------------------------- */
 
 static bool is_directory(const char *path)
 {
@@ -249,8 +250,9 @@ static int parse_template(struct cli *c, const char *text, struct spec_template 
 		auto_free char *shown = text_escaped(text);
 
 		spec_template_clear(&t);
-		err_set(e, ERR_REFUSED, -ENOTSUP, "template '%s': the %s engine has no images",
-			shown, c->ops->name);
+		err_set(e, ERR_REFUSED, -ENOTSUP,
+			"template '%s': images are not supported by the %s engine", shown,
+			c->ops->name);
 		return err_hint(e, "use -t host, or -t dir:PATH with a root file system");
 	}
 	*ret = t;
@@ -258,7 +260,7 @@ static int parse_template(struct cli *c, const char *text, struct spec_template 
 }
 
 int run_template_choose(struct cli *c, const struct kit *k, struct spec_template *ret,
-			struct err *e)
+			struct buf *note, struct err *e)
 {
 	const struct spec_config *config = c->engine.config;
 	auto_free char *program = NULL;
@@ -271,15 +273,14 @@ int run_template_choose(struct cli *c, const struct kit *k, struct spec_template
 	if (config && config->template) {
 		r = parse_template(c, config->template, ret, e);
 		if (r == 0)
-			term_note(c, "template %s (from config.yaml)", config->template);
+			buf_printf(note, "template %s, from config.yaml", config->template);
 		return r < 0 ? err_prefix(e, "config.yaml: template") : 0;
 	}
 	program = engine_find_host_agent(k, c->engine.paths.home);
 	if (program) {
 		r = parse_template(c, "host", ret, e);
 		if (r == 0)
-			term_note(c, "template host: %s is installed on this machine (%s)", k->name,
-				  program);
+			buf_printf(note, "template host, where %s is %s", k->name, program);
 		return r;
 	}
 	err_set(e, ERR_NOT_FOUND, -ENOENT,
@@ -334,7 +335,7 @@ static int build_settings(struct cli *c, const struct run_request *q, struct spe
 	return r;
 }
 
-int run_spec_build(struct cli *c, const struct run_request *q, struct spec **ret, struct err *e)
+int run_spec_build(struct cli *c, struct run_request *q, struct spec **ret, struct err *e)
 {
 	struct spec *s = spec_new();
 	int r;
@@ -344,7 +345,7 @@ int run_spec_build(struct cli *c, const struct run_request *q, struct spec **ret
 	s->nworkspaces = q->nworkspaces;
 	r = build_settings(c, q, s, e);
 	if (r == 0)
-		r = run_template_choose(c, q->kit, &s->tmpl, e);
+		r = run_template_choose(c, q->kit, &s->tmpl, &q->note, e);
 	if (r < 0) {
 		spec_free(s);
 		return r;
@@ -361,7 +362,7 @@ int run_spec_build(struct cli *c, const struct run_request *q, struct spec **ret
 		(b) = swap_;                                                                       \
 	} while (0)
 
-int run_spec_override(struct cli *c, const struct run_request *q, const struct json *old,
+int run_spec_override(struct cli *c, struct run_request *q, const struct json *old,
 		      struct spec **ret, struct err *e)
 {
 	const struct cli_values *v = &c->v;
@@ -373,7 +374,7 @@ int run_spec_override(struct cli *c, const struct run_request *q, const struct j
 	if (r == 0)
 		r = build_settings(c, q, given, e);
 	if (r == 0 && v->template) {
-		r = run_template_choose(c, q->kit, &t, e);
+		r = run_template_choose(c, q->kit, &t, &q->note, e);
 		if (r == 0)
 			SWAP(s->tmpl, t);
 	}
