@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy_child: the ward-proxy of a box.
+ *
+ * It gets the listener of the box, the rules and a log file over its socket, confines itself and
+ * says that it serves.  When it dies it is replaced, with a growing pause and at most RESTARTS_MAX
+ * times a minute; the listener and the rules stay here, so that in the meantime connections wait or
+ * fail, and never go anywhere.
+ *
+ * The program is executed by descriptor, opened before the supervisor confined itself; the parent
+ * death signal ends it with the supervisor.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "supervise/supervise_internal.h"
+
+enum { READY_WAIT_MS = 10000, RESTARTS_MAX = 20, WINDOW_MS = 60000, PAUSE_MS = 100 };
+
+static _Noreturn void child(int exe_fd, int wire_fd, pid_t parent)
+{
+	static char name[] = "ward-proxy";
+	char *argv[] = { name, NULL };
+	char *env[] = { NULL };
+	sigset_t none;
+	int exe = fcntl(exe_fd, F_DUPFD_CLOEXEC, 10);
+	int wire = fcntl(wire_fd, F_DUPFD_CLOEXEC, 10);
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+		_exit(126);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (exe < 0 || wire < 0 || dup2(wire, 3) < 0)
+		_exit(126);
+	/* Everything else closes on exec; 0, 1 and 2 are /dev/null already. */
+	syscall(SYS_close_range, 4U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
+	syscall(SYS_execveat, exe, "", argv, env, AT_EMPTY_PATH);
+	_exit(127);
+}
+
+static int give(struct supervisor *sup, int fd, struct err *e)
+{
+	const struct params *p = &sup->params;
+	auto_close int rules = -1;
+	auto_close int log = openat(sup->log_fd, "network.jsonl",
+				    O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r;
+
+	if (log < 0)
+		return err_sys(e, "network log");
+	r = fs_sealed_memfd("ward-rules", p->rules, strlen(p->rules), &rules, e);
+	if (r < 0)
+		return r;
+	r = wire_send(fd, PROXY_WIRE_LISTEN, PROXY_ENTRY_EXPLICIT, NULL, 0, &sup->box.listen_fd, 1);
+	if (r == 0)
+		r = wire_send(fd, PROXY_WIRE_RULES, 0, NULL, 0, &rules, 1);
+	if (r == 0)
+		r = wire_send(fd, PROXY_WIRE_LOG, 0, NULL, 0, &log, 1);
+	if (r == 0)
+		r = wire_send(fd, PROXY_WIRE_GO, 0, NULL, 0, NULL, 0);
+	return r < 0 ? err_set(e, ERR_SYSTEM, r, "proxy: %s", strerror(-r)) : 0;
+}
+
+static int spawn(struct supervisor *sup, struct err *e)
+{
+	struct proxy_child *p = &sup->proxy;
+	pid_t parent = getpid();
+	int pair[2];
+	int r = wire_pair(pair, e);
+
+	if (r < 0)
+		return r;
+	p->pid = fork();
+	if (p->pid == 0)
+		child(p->exe_fd, pair[1], parent);
+	if (p->pid < 0)
+		err_sys(e, "proxy: fork");
+	close(pair[1]);
+	p->wire_fd = pair[0];
+	p->ready = false;
+	if (p->pid < 0)
+		return e->code;
+	return give(sup, p->wire_fd, e);
+}
+
+/* What it said about why it cannot serve. */
+static int failed(const struct wire_msg *m, struct err *e)
+{
+	struct err why;
+
+	if (m->h.type != PROXY_WIRE_FAILED || m->len != sizeof(why))
+		return err_set(e, ERR_SYSTEM, -EPROTO, "proxy: unexpected answer");
+	memcpy(&why, m->data, sizeof(why));
+	why.message[ERR_MESSAGE_MAX - 1] = '\0';
+	why.hint[ERR_HINT_MAX - 1] = '\0';
+	if (why.code >= 0)
+		return err_set(e, ERR_SYSTEM, -EPROTO, "proxy: unexpected answer");
+	*e = why;
+	return err_prefix(e, "proxy");
+}
+
+int proxy_child_start(struct supervisor *sup, struct err *e)
+{
+	struct proxy_child *p = &sup->proxy;
+	struct wire_msg *m;
+	struct pollfd poll_fd;
+	int r;
+
+	p->exe_fd = open(sup->params.proxy_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (p->exe_fd < 0)
+		return err_sys(e, "%s", sup->params.proxy_path);
+	r = spawn(sup, e);
+	if (r < 0)
+		return r;
+	m = xcalloc(1, sizeof(*m));
+	poll_fd = (struct pollfd){ .fd = p->wire_fd, .events = POLLIN };
+	r = poll(&poll_fd, 1, READY_WAIT_MS);
+	r = r == 1 ? wire_recv(p->wire_fd, m) : r == 0 ? -ETIMEDOUT : -errno;
+	if (r == 1 && m->h.type == PROXY_WIRE_READY) {
+		p->ready = true;
+		r = 0;
+	} else if (r == 1) {
+		r = failed(m, e);
+	} else {
+		r = err_set(e, ERR_SYSTEM, r ? r : -EPIPE, "proxy did not start: %s",
+			    r ? strerror(-r) : "it ended");
+	}
+	wire_msg_clear(m);
+	free(m);
+	return r;
+}
+
+static void lost(struct supervisor *sup);
+
+static void on_retry(void *arg)
+{
+	struct supervisor *sup = arg;
+	struct err e = ERR_INIT;
+
+	sup->proxy.retry = NULL;
+	if (spawn(sup, &e) < 0 || proxy_child_watch(sup, &e) < 0) {
+		supervisor_note(sup, "%s", e.message);
+		lost(sup);
+	}
+}
+
+static void reap(struct proxy_child *p)
+{
+	if (p->pid <= 0)
+		return;
+	kill(p->pid, SIGKILL);
+	waitpid(p->pid, NULL, 0);
+	p->pid = 0;
+}
+
+static void lost(struct supervisor *sup)
+{
+	struct proxy_child *p = &sup->proxy;
+	uint64_t now = loop_now(sup->loop);
+	uint64_t pause;
+
+	loop_remove(sup->loop, p->source);
+	p->source = NULL;
+	if (p->wire_fd >= 0)
+		close(p->wire_fd);
+	p->wire_fd = -1;
+	reap(p);
+	if (now - p->window_start > WINDOW_MS) {
+		p->window_start = now;
+		p->restarts = 0;
+	}
+	pause = p->restarts < RESTARTS_MAX ? (uint64_t)PAUSE_MS * p->restarts : WINDOW_MS;
+	p->restarts++;
+	p->total_restarts++;
+	supervisor_note(sup, "proxy ended; starting it again in %llu ms",
+			(unsigned long long)pause);
+	p->retry = loop_after(sup->loop, pause, on_retry, sup);
+}
+
+static void on_proxy(int fd, uint32_t events, void *arg)
+{
+	struct supervisor *sup = arg;
+	struct wire_msg *m = xcalloc(1, sizeof(*m));
+	struct err e = ERR_INIT;
+	int r = wire_recv(fd, m);
+
+	(void)events;
+	if (r == 1) {
+		if (m->h.type == PROXY_WIRE_READY) {
+			sup->proxy.ready = true;
+		} else if (m->h.type == PROXY_WIRE_FAILED) {
+			failed(m, &e);
+			supervisor_note(sup, "%s", e.message);
+		}
+		wire_msg_clear(m);
+	} else if (r != -EAGAIN && r != -EINTR) {
+		lost(sup);
+	}
+	free(m);
+}
+
+int proxy_child_watch(struct supervisor *sup, struct err *e)
+{
+	fcntl(sup->proxy.wire_fd, F_SETFL, O_NONBLOCK);
+	return loop_add(sup->loop, sup->proxy.wire_fd, EPOLLIN, on_proxy, sup, &sup->proxy.source,
+			e);
+}
+
+void proxy_child_stop(struct supervisor *sup)
+{
+	struct proxy_child *p = &sup->proxy;
+
+	if (p->wire_fd >= 0)
+		close(p->wire_fd);
+	p->wire_fd = -1;
+	reap(p);
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay: between the user's descriptors 0, 1, 2 and a session.
+ *
+ * With a terminal: raw mode, so that Ctrl-C and friends travel as bytes and job control happens
+ * inside; window size; detach keys.  Without: standard input until its end, and signals that reach
+ * this process are passed on, so that `kill` and Ctrl-C do to the program what they would have done
+ * to a local one.
+ *
+ * Output that goes to a terminal passes the output filter, also when the program itself has no
+ * terminal.  Writing blocks: a slow reader slows the program.
+ *
+ * Invariant: at most one input packet is unacknowledged; the terminal is restored on every way out.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "supervise/supervise_internal.h"
+
+enum { INPUT_MAX = WIRE_PAYLOAD_MAX, KEY_WAIT_MS = 1000, QUERY_RECENT_MS = 3000, NOT_OVER = -1 };
+
+static const int forwarded[] = { SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
+				 SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT };
+
+struct relay {
+	const struct relay_options *o;
+	int fd;
+	int signal_fd;
+	bool reading; /* stdin has more */
+	bool eof_sent;
+	bool credit; /* the supervisor took the last packet */
+	struct buf in;
+	struct keys keys;
+	struct terminal term;
+	struct output_filter filter[2];
+	bool filtered[2];
+	bool broken[2]; /* nobody reads that output */
+	uint32_t modes;
+	uint64_t queries;
+	int64_t query_at;
+	int end; /* enum relay_end or NOT_OVER */
+	int exit_code;
+	struct wire_msg msg;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Also on descriptors that somebody else made non-blocking. */
+static int write_out(int fd, const char *bytes, size_t n)
+{
+	while (n) {
+		ssize_t w = write(fd, bytes, n);
+
+		if (w >= 0) {
+			bytes += w;
+			n -= (size_t)w;
+		} else if (errno == EAGAIN) {
+			struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+			poll(&p, 1, -1);
+		} else if (errno != EINTR) {
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+static void on_output(struct relay *r, uint32_t stream, const char *bytes, size_t n)
+{
+	auto_buf clean = BUF_INIT;
+	uint32_t i = stream == 2 ? 1 : 0;
+	struct output_filter *f = &r->filter[i];
+
+	if (r->broken[i])
+		return;
+	if (r->filtered[i]) {
+		output_filter_feed(f, bytes, n, &clean);
+		if (!r->o->raw_tty) {
+			bytes = clean.data;
+			n = clean.len;
+		}
+		if ((r->filter[0].modes | r->filter[1].modes) != r->modes) {
+			r->modes = r->filter[0].modes | r->filter[1].modes;
+			/* First tell who would have to undo it. */
+			terminal_modes(&r->term, r->modes);
+		}
+		if (f->queries != r->queries) {
+			r->queries = f->queries;
+			r->query_at = now_ms();
+		}
+	}
+	if (write_out((int)i + 1, bytes, n) < 0) {
+		/* The program learns it as it would from a pipe of its own. */
+		r->broken[i] = true;
+		(void)wire_send(r->fd, CONTROL_CLOSE_OUT, i + 1, NULL, 0, NULL, 0);
+	}
+}
+
+static void send_size(struct relay *r)
+{
+	struct winsize w;
+	uint16_t size[2];
+
+	if (!r->o->tty || ioctl(0, TIOCGWINSZ, &w) < 0)
+		return;
+	size[0] = w.ws_row ? w.ws_row : 24;
+	size[1] = w.ws_col ? w.ws_col : 80;
+	(void)wire_send(r->fd, CONTROL_RESIZE, 0, size, sizeof(size), NULL, 0);
+}
+
+static void send_input(struct relay *r)
+{
+	size_t n = r->in.len < WIRE_PAYLOAD_MAX ? r->in.len : WIRE_PAYLOAD_MAX;
+
+	if (n && r->credit) {
+		if (wire_send(r->fd, CONTROL_INPUT, 0, r->in.data, n, NULL, 0) < 0)
+			return; /* its end of file comes next */
+		r->credit = false;
+		buf_consume(&r->in, n);
+	}
+	if (!r->reading && r->in.len == 0 && !r->eof_sent && r->o->interactive) {
+		r->eof_sent = true;
+		(void)wire_send(r->fd, CONTROL_EOF, 0, NULL, 0, NULL, 0);
+	}
+}
+
+static void on_stdin(struct relay *r)
+{
+	char bytes[8192];
+	ssize_t n = read(0, bytes, sizeof(bytes));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0) {
+		r->reading = false;
+		if (r->o->tty) /* the terminal is gone; the session goes on */
+			r->end = RELAY_DETACHED;
+	} else if (r->o->tty) {
+		if (keys_feed(&r->keys, bytes, (size_t)n, &r->in))
+			r->end = RELAY_DETACHED;
+	} else {
+		buf_add(&r->in, bytes, (size_t)n);
+	}
+	send_input(r);
+}
+
+static void on_signal(struct relay *r)
+{
+	struct signalfd_siginfo si;
+
+	while (read(r->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		int32_t signo = (int32_t)si.ssi_signo;
+
+		if (signo == SIGWINCH) {
+			send_size(r);
+		} else if (signo == SIGCONT) {
+			struct termios raw = r->term.saved;
+
+			if (r->term.fd < 0)
+				continue;
+			cfmakeraw(&raw); /* whoever stopped us had the terminal meanwhile */
+			tcsetattr(r->term.fd, TCSADRAIN, &raw);
+			send_size(r);
+		} else if (r->o->tty && (signo == SIGHUP || signo == SIGTERM)) {
+			r->end = RELAY_DETACHED;
+		} else {
+			(void)wire_send(r->fd, CONTROL_SIGNAL, 0, &signo, sizeof(signo), NULL, 0);
+		}
+	}
+}
+
+static void on_packet(struct relay *r)
+{
+	struct wire_msg *m = &r->msg;
+	int got = wire_recv(r->fd, m);
+
+	if (got == -EAGAIN || got == -EINTR)
+		return;
+	if (got != 1) {
+		r->end = RELAY_LOST;
+		return;
+	}
+	switch (m->h.type) {
+	case CONTROL_OUTPUT:
+		on_output(r, m->h.arg, m->data, m->len);
+		break;
+	case CONTROL_ACK:
+		r->credit = true;
+		send_input(r);
+		break;
+	case CONTROL_EXITED:
+		r->end = RELAY_EXITED;
+		r->exit_code = (int)(m->h.arg & 0xff);
+		break;
+	default:
+		break;
+	}
+	wire_msg_clear(m);
+}
+
+static void loop(struct relay *r)
+{
+	while (r->end == NOT_OVER) {
+		struct pollfd p[3] = {
+			{ .fd = r->fd, .events = POLLIN },
+			{ .fd = r->signal_fd, .events = POLLIN },
+			{ .fd = r->reading && r->in.len < INPUT_MAX ? 0 : -1, .events = POLLIN },
+		};
+		int n = poll(p, 3, r->keys.nheld ? KEY_WAIT_MS : -1);
+
+		if (n == 0) {
+			keys_flush(&r->keys, &r->in);
+			send_input(r);
+		}
+		if (n <= 0)
+			continue;
+		if (p[1].revents)
+			on_signal(r);
+		if (r->end == NOT_OVER && p[0].revents)
+			on_packet(r);
+		if (r->end == NOT_OVER && p[2].revents)
+			on_stdin(r);
+	}
+}
+
+static int set_up(struct relay *r, sigset_t *before, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
+		sigaddset(&set, forwarded[i]);
+	/* An output that nobody reads is reported by write(2), not by our death. */
+	sigaddset(&set, SIGPIPE);
+	if (sigprocmask(SIG_BLOCK, &set, before) < 0)
+		return err_sys(e, "signal mask");
+	sigdelset(&set, SIGPIPE);
+	r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (r->signal_fd < 0)
+		return err_sys(e, "signalfd");
+	for (int i = 0; i < 2; i++) {
+		output_filter_init(&r->filter[i]);
+		/* A program without a terminal could not read the answers either. */
+		r->filter[i].no_queries = !r->o->tty;
+		r->filtered[i] = isatty(i + 1) == 1;
+	}
+	if (keys_parse(r->o->detach_keys, &r->keys) < 0)
+		return err_set(e, ERR_USAGE, -EINVAL, "detach keys '%s': not understood",
+			       r->o->detach_keys);
+	return r->o->tty ? terminal_open(0, &r->term, e) : 0;
+}
+
+/* A pending SIGPIPE of ours must not arrive when the mask is put back. */
+static void forget_sigpipe(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	while (sigtimedwait(&set, NULL, &(struct timespec){ 0 }) == SIGPIPE)
+		;
+}
+
+int relay_run(int fd, const struct relay_options *o, struct relay_result *ret, struct err *e)
+{
+	auto_free struct relay *r = xcalloc(1, sizeof(*r));
+	sigset_t before;
+	int code;
+
+	r->o = o;
+	r->fd = fd;
+	r->signal_fd = -1;
+	r->reading = o->interactive;
+	r->credit = true;
+	r->term = TERMINAL_INIT;
+	r->end = NOT_OVER;
+	code = set_up(r, &before, e);
+	if (code == 0) {
+		send_size(r);
+		loop(r);
+		if (r->term.fd >= 0) {
+			terminal_close(&r->term, r->modes,
+				       r->queries && now_ms() - r->query_at < QUERY_RECENT_MS);
+		} else if (r->modes) {
+			auto_buf text = BUF_INIT;
+
+			output_filter_reset(r->modes, &text);
+			(void)write_out(r->filtered[0] ? 1 : 2, text.data, text.len);
+		}
+		*ret = (struct relay_result){ .end = (enum relay_end)r->end,
+					      .exit_code = r->exit_code };
+	}
+	if (r->signal_fd >= 0) {
+		close(r->signal_fd);
+		forget_sigpipe();
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	}
+	for (int i = 0; i < 2; i++)
+		output_filter_clear(&r->filter[i]);
+	buf_free(&r->in);
+	return code;
+}

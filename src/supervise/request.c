@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request: how a START request travels from the supervisor to init.
+ *
+ * Layout: "WSR1", then op, flags, argc and envc as 32-bit numbers of this machine, then the strings
+ * user, cwd, argv..., env..., each with its NUL.  The bytes are exactly used up.
+ *
+ * Invariants of a parsed request: argc >= 1, argv[0] and cwd are not empty, every environment entry
+ * has a name and an equals sign, everything is within START_BYTES_MAX and START_STRINGS_MAX.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "supervise/supervise_internal.h"
+
+static const char magic[4] = { 'W', 'S', 'R', '1' };
+enum { REQUEST_TTY = 1 };
+
+struct request_head {
+	char magic[4];
+	uint32_t op;
+	uint32_t flags;
+	uint32_t argc;
+	uint32_t envc;
+};
+
+static void put_string(struct buf *out, const char *s)
+{
+	buf_add(out, s ? s : "", (s ? strlen(s) : 0) + 1);
+}
+
+void start_request_write(const struct spec_session *s, enum start_op op, struct buf *out)
+{
+	struct request_head h = { .op = op,
+				  .flags = s->tty ? REQUEST_TTY : 0,
+				  .argc = (uint32_t)s->argv.n,
+				  .envc = (uint32_t)s->env.n };
+
+	memcpy(h.magic, magic, sizeof(magic));
+	buf_add(out, &h, sizeof(h));
+	put_string(out, s->user);
+	put_string(out, s->cwd);
+	for (size_t i = 0; i < s->argv.n; i++)
+		put_string(out, s->argv.v[i]);
+	for (size_t i = 0; i < s->env.n; i++)
+		put_string(out, s->env.v[i]);
+}
+
+static int bad(struct err *e, const char *what)
+{
+	return err_set(e, ERR_INPUT, -EBADMSG, "start request: %s", what);
+}
+
+/* The next string, or NULL when no NUL is left. */
+static char *next_string(char **p, char *end)
+{
+	char *s = *p;
+	char *nul = s < end ? memchr(s, '\0', (size_t)(end - s)) : NULL;
+
+	if (!nul)
+		return NULL;
+	*p = nul + 1;
+	return s;
+}
+
+static int read_strings(struct start_request *r, char *p, char *end, struct err *e)
+{
+	r->user = next_string(&p, end);
+	r->cwd = r->user ? next_string(&p, end) : NULL;
+	if (!r->cwd)
+		return bad(e, "truncated");
+	for (uint32_t i = 0; i < r->argc; i++) {
+		r->argv[i] = next_string(&p, end);
+		if (!r->argv[i])
+			return bad(e, "truncated");
+	}
+	for (uint32_t i = 0; i < r->envc; i++) {
+		r->env[i] = next_string(&p, end);
+		if (!r->env[i])
+			return bad(e, "truncated");
+		if (r->env[i][0] == '=' || !strchr(r->env[i], '='))
+			return bad(e, "environment entry without a name and '='");
+	}
+	if (p != end)
+		return bad(e, "bytes behind the last string");
+	if (r->cwd[0] != '/')
+		return bad(e, "working directory is not absolute");
+	if (r->argv[0][0] == '\0')
+		return bad(e, "empty program name");
+	return 0;
+}
+
+int start_request_parse(const void *bytes, size_t n, struct start_request *ret, struct err *e)
+{
+	struct start_request r = { 0 };
+	struct request_head h;
+	int code;
+
+	if (n < sizeof(h) || n > START_BYTES_MAX)
+		return bad(e, "bad length");
+	memcpy(&h, bytes, sizeof(h));
+	if (memcmp(h.magic, magic, sizeof(magic)) != 0)
+		return bad(e, "bad mark");
+	if (h.op >= START_OP_MAX || (h.flags & ~(uint32_t)REQUEST_TTY))
+		return bad(e, "unknown kind");
+	if (h.argc < 1 || h.argc > START_STRINGS_MAX || h.envc > START_STRINGS_MAX)
+		return bad(e, "bad number of strings");
+	r.op = (enum start_op)h.op;
+	r.tty = h.flags & REQUEST_TTY;
+	r.argc = h.argc;
+	r.envc = h.envc;
+	r.bytes = xmalloc(n - sizeof(h) + 1);
+	memcpy(r.bytes, (const char *)bytes + sizeof(h), n - sizeof(h));
+	r.argv = xcalloc((size_t)h.argc + 1, sizeof(*r.argv));
+	r.env = xcalloc((size_t)h.envc + 1, sizeof(*r.env));
+	code = read_strings(&r, r.bytes, r.bytes + (n - sizeof(h)), e);
+	if (code < 0) {
+		start_request_clear(&r);
+		return code;
+	}
+	*ret = r;
+	return 0;
+}
+
+void start_request_clear(struct start_request *r)
+{
+	if (!r)
+		return;
+	free(r->bytes);
+	free(r->argv);
+	free(r->env);
+	*r = (struct start_request){ 0 };
+}

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * supervise_internal: the two wires of this folder and what its files share.
+ *
+ * supervisor <-> init: one seqpacket pair.  box/init_wire.h has the first two messages; the rest
+ * is here.  Whatever init says is treated as if a program in the box had said it: lengths, session
+ * numbers and texts are checked, nothing of it is used as a path or a pid of the host.
+ *
+ * client <-> supervisor: packets of enum control_wire on <run_dir>/control.  Input is sent one
+ * packet at a time and acknowledged when the program took it, so that the supervisor never has to
+ * stop listening to a client.  Output is bounded by what a client has taken.
+ */
+#ifndef WARD_SUPERVISE_SUPERVISE_INTERNAL_H
+#define WARD_SUPERVISE_SUPERVISE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "base/wire.h"
+#include "box/box.h"
+#include "spec/spec.h"
+#include "supervise/supervise.h"
+
+/* --- supervisor <-> init -------------------------------------------------------------------- */
+
+enum init_wire {
+	/* supervisor -> init */
+	INIT_WIRE_START = 16, /* arg: session; fds: request memfd, stdin, stdout, stderr */
+	INIT_WIRE_SIGNAL,     /* arg: session; payload: int32_t signal number */
+	INIT_WIRE_TERM,	      /* SIGTERM and SIGCONT to every process inside */
+	INIT_WIRE_SWEEP,      /* arg: 1 = final; payload: NUL-terminated writable workspaces */
+	/* init -> supervisor */
+	INIT_WIRE_READY = 3,	/* configured; FAILED with session 0 otherwise */
+	INIT_WIRE_STARTED = 32, /* arg: session; payload: uint32_t pid inside, then text: its
+				   /proc/PID/status and limits */
+	INIT_WIRE_FAILED,	/* arg: session; payload: struct err */
+	INIT_WIRE_EXITED,	/* arg: session; payload: int32_t wait status */
+	INIT_WIRE_IDLE,		/* arg: START messages seen so far; no process but init is left */
+	INIT_WIRE_SWEPT,	/* arg: 1 = final; payload: lines of text */
+};
+
+enum start_op { START_EXEC, START_TAR_OUT, START_TAR_IN, START_OP_MAX };
+enum { START_BYTES_MAX = 2 << 20, START_STRINGS_MAX = 32768 };
+
+/* What init runs. The strings point into `bytes`; argv and env are NULL-terminated. */
+struct start_request {
+	enum start_op op;
+	bool tty;
+	const char *user; /* "" is the agent */
+	const char *cwd;
+	char **argv;
+	char **env;
+	uint32_t argc;
+	uint32_t envc;
+	char *bytes; /* owned */
+};
+void start_request_write(const struct spec_session *s, enum start_op op, struct buf *out);
+/* Copies; -EBADMSG with e for anything but a complete request and nothing behind it. */
+int start_request_parse(const void *bytes, size_t n, struct start_request *ret, struct err *e);
+void start_request_clear(struct start_request *r);
+
+/* --- users inside (passwd.c) ------------------------------------------------------------------ */
+
+enum { PASSWD_FILE_MAX = 1 << 20, PASSWD_GROUPS_MAX = 64 };
+
+struct passwd_user {
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t ngroups;
+	uint32_t groups[PASSWD_GROUPS_MAX];
+	char name[64]; /* "" when the id has no entry */
+	char home[1024];
+	char shell[256];
+};
+/*
+ * "NAME|UID[:GROUP|GID]" against the texts of passwd and group. A number is an id, not a name.
+ * Without a GROUP: the entry's own group and supplementary groups; gid 0 for a number without
+ * entry, as Docker does. -ENOENT or -EINVAL with e.
+ */
+int passwd_resolve(const char *user, const char *passwd, size_t passwd_len, const char *group,
+		   size_t group_len, struct passwd_user *ret, struct err *e);
+/* The same with the files below root_fd (the root directory of the box); absent files are empty.
+ * user "": the agent's ids. */
+int passwd_lookup(int root_fd, const char *user, const struct box_ids *ids, struct passwd_user *ret,
+		  struct err *e);
+
+/* --- inside: init ------------------------------------------------------------------------------
+ */
+
+struct init_child { /* what the child of a session needs */
+	const struct start_request *request;
+	const struct confine *confine; /* ids and nested; uid, gid and groups are filled here */
+	int inner_fd;
+	int stdio[3];
+	int report_fd;
+};
+/* After fork: never returns. A failure is one struct err on report_fd and exit 127 or 126. */
+_Noreturn void init_child_run(struct init_child *c);
+
+/* Give back what programs left in the workspaces: set-id bits off, with give also foreign ids to
+ * the agent. One line of text for each of the first changes and a last line with the counts. */
+void init_sweep(const char *workspaces, size_t n, const struct box_ids *ids, bool give,
+		struct buf *report);
+
+/* The confined end of `ward cp`: PATH to a tar stream on fd 1, or from one on fd 0. */
+int copy_pack(const char *path, int out_fd, struct err *e);
+int copy_unpack(const char *path, int in_fd, struct err *e);
+
+/* --- client <-> supervisor ------------------------------------------------------------------- */
+
+enum control_wire {
+	CONTROL_START = 1, /* fds[0]: memfd, JSON of a spec_session; arg: CONTROL_DETACH */
+	CONTROL_ATTACH,	   /* arg: session or 0 */
+	CONTROL_INPUT,	   /* payload; wait for CONTROL_ACK before the next */
+	CONTROL_EOF,	   /* no more input */
+	CONTROL_RESIZE,	   /* payload: uint16_t rows, cols */
+	CONTROL_SIGNAL,	   /* arg: session, 0 = the attached one; payload: int32_t */
+	CONTROL_CLOSE_OUT, /* arg: stream; nobody reads it any more */
+	CONTROL_SESSIONS,
+	CONTROL_INFO,
+	CONTROL_STOP,	  /* arg: grace in milliseconds */
+	CONTROL_COPY_OUT, /* arg: 1 = as root inside; payload: path */
+	CONTROL_COPY_IN,
+	CONTROL_REQUEST_MAX,
+	/* supervisor -> client */
+	CONTROL_OK = 64,
+	CONTROL_ERROR,	  /* payload: struct err */
+	CONTROL_STARTED,  /* arg: session; payload: uint32_t tty; copy: fds[0] is the stream */
+	CONTROL_OUTPUT,	  /* arg: 1 or 2; payload */
+	CONTROL_ACK,	  /* the last CONTROL_INPUT was taken */
+	CONTROL_EXITED,	  /* arg: exit code */
+	CONTROL_DOCUMENT, /* fds[0]: memfd, JSON */
+};
+enum { CONTROL_DETACH = 1, CONTROL_CLIENTS_MAX = 64, CONTROL_SESSION_BYTES_MAX = 2 << 20 };
+#define CONTROL_SOCKET "control"
+
+/* Is the packet one that a client may send: known type, length and descriptors as the table says?
+ * 0 or -EBADMSG. Pure. */
+int control_check(uint16_t type, size_t len, size_t nfds);
+
+/* --- the user's end ----------------------------------------------------------------------------
+ */
+
+enum { FILTER_SEQUENCE_MAX = 8192, FILTER_STRING_MAX = 4 << 20 };
+
+/* Terminal modes that programs switch on and that must not outlive them. */
+enum filter_mode {
+	FILTER_ALT_SCREEN = 1 << 0,
+	FILTER_CURSOR_HIDDEN = 1 << 1,
+	FILTER_MOUSE = 1 << 2,
+	FILTER_FOCUS = 1 << 3,
+	FILTER_PASTE = 1 << 4,
+	FILTER_APP_KEYS = 1 << 5,
+	FILTER_KITTY_KEYS = 1 << 6,
+	FILTER_MODIFY_KEYS = 1 << 7,
+	FILTER_SGR = 1 << 8,
+	FILTER_SYNC = 1 << 9,
+	FILTER_NO_WRAP = 1 << 10,
+	FILTER_CHARSET = 1 << 11,
+	FILTER_MARGINS = 1 << 12,
+	FILTER_KEYPAD = 1 << 13,
+};
+
+/* Incremental filter of what programs write to the user's terminal; output_filter.c. */
+struct output_filter {
+	int state;
+	unsigned utf8_left;
+	unsigned utf8_seen;
+	unsigned utf8_min;
+	unsigned utf8_value;
+	bool escape_in_string;
+	bool drop;	    /* the sequence being read will not be passed on */
+	size_t dropped;	    /* bytes of the string being dropped */
+	uint32_t modes;	    /* enum filter_mode: what is switched on now */
+	bool no_queries;    /* drop what the terminal would answer (set after init) */
+	uint64_t queries;   /* sequences passed on that the terminal answers */
+	struct buf pending; /* the sequence being read */
+};
+void output_filter_init(struct output_filter *f);
+void output_filter_clear(struct output_filter *f);
+void output_filter_feed(struct output_filter *f, const char *bytes, size_t n, struct buf *out);
+/* What brings a terminal back from these modes. */
+void output_filter_reset(uint32_t modes, struct buf *out);
+
+enum { KEYS_MAX = 8, KEYS_HELD_MAX = 64 };
+
+/* Detach keys: a sequence of keys, each a byte (or its long form of newer keyboard protocols). */
+struct keys {
+	unsigned char key[KEYS_MAX];
+	size_t n;
+	size_t matched;	  /* keys seen */
+	size_t nheld;	  /* bytes kept back while they may be the sequence */
+	size_t key_start; /* where in held the key being read starts */
+	char held[KEYS_HELD_MAX];
+};
+int keys_parse(const char *text, struct keys *ret); /* NULL: the default; "": none */
+/* Bytes to forward are appended to out. True when the sequence is complete; what follows it is
+ * dropped. */
+bool keys_feed(struct keys *k, const char *bytes, size_t n, struct buf *out);
+/* Stop waiting for the rest of a sequence. */
+void keys_flush(struct keys *k, struct buf *out);
+
+/* The user's terminal (terminal.c). */
+struct terminal {
+	int fd; /* the tty, or -1 */
+	struct termios saved;
+	int watch_fd; /* pipe to the watchdog */
+	int watch_pid;
+};
+#define TERMINAL_INIT ((struct terminal){ .fd = -1, .watch_fd = -1, .watch_pid = -1 })
+/* Raw mode, and a child that puts everything back when this process dies. */
+int terminal_open(int fd, struct terminal *ret, struct err *e);
+/* Tell the watchdog which modes a program switched on. */
+void terminal_modes(struct terminal *t, uint32_t modes);
+/* Reset modes, drop answers that are still on their way (queries: some may be), restore. */
+void terminal_close(struct terminal *t, uint32_t modes, bool queries);
+
+/* --- the supervisor's own parts ------------------------------------------------------------- */
+
+/* Descriptors that the supervisor starts with. */
+enum supervisor_fd {
+	SUPERVISOR_FD_LOCK = 3,
+	SUPERVISOR_FD_DIR,
+	SUPERVISOR_FD_RUN,
+	SUPERVISOR_FD_READY,
+	SUPERVISOR_FD_PARAMS,
+	SUPERVISOR_FD_END,
+};
+enum { PARAMS_BYTES_MAX = 16 << 20 };
+
+struct params {			/* supervise_params as the supervisor reads them */
+	struct sandbox sandbox; /* id, dir, run_dir, dirfd */
+	struct box_config *config;
+	char *rules;
+	char *init_path;
+	char *proxy_path;
+	uint64_t grace_seconds;
+};
+void params_write(const struct supervise_params *p, struct buf *out);
+int params_read(int fd, struct params *ret, struct err *e);
+void params_clear(struct params *p);
+
+/* Log files of one session (recorder.c): <id>.log, .log.1, .log.2 and <id>.json. */
+enum { RECORDER_FILE_MAX = 10 << 20 };
+struct recorder {
+	int dirfd; /* borrowed */
+	int fd;
+	uint32_t id;
+	uint64_t written;
+};
+/* The first session number that the log directory does not know. */
+uint32_t recorder_next_id(int log_dirfd);
+int recorder_open(struct recorder *r, int log_dirfd, uint32_t id, struct err *e);
+void recorder_write(struct recorder *r, const char *bytes, size_t n);
+void recorder_describe(const struct recorder *r, const struct json *j);
+void recorder_close(struct recorder *r);
+
+struct supervisor;
+struct client;
+
+enum { SESSION_RING = 65536, SESSION_READ = 16384, SESSIONS_MAX = 128, SESSIONS_KEPT = 4 };
+
+enum session_state {
+	SESSION_STARTING, /* init has not answered */
+	SESSION_RUNNING,
+	SESSION_DRAINING, /* the leader is gone, its output is not read to the end */
+	SESSION_ENDED,	  /* clients have the exit code; output of the background is logged */
+};
+
+struct session_stream { /* one output: pty master or pipe */
+	struct session *session;
+	uint32_t number; /* 1 or 2 */
+	int fd;
+	struct loop_source *source;
+	size_t drain_left; /* how much is still read once the leader is gone */
+};
+
+struct session {
+	struct session *next;
+	struct supervisor *sup;
+	uint32_t id;
+	enum session_state state;
+	struct spec_session spec;
+	bool copy; /* not a program of the user: neither listed nor recorded */
+	int64_t started_at;
+	int64_t ended_at;
+	uint32_t pid; /* inside */
+	int exit_code;
+	struct session_stream out[2];
+	int in_fd; /* pty master (the same as out[0].fd) or pipe; -1 when closed */
+	struct loop_source *in_source;
+	struct buf in; /* input that the program has not taken */
+	bool in_eof;
+	struct client *owner; /* who started it, while connected */
+	unsigned attached;
+	char *ring;
+	size_t ring_cap;
+	size_t ring_start;
+	size_t ring_len;
+	struct recorder rec;
+	struct winsize size;
+	struct loop_source *redraw;
+};
+
+/*
+ * Ask init to start it; spec is taken over. The answer comes as session_started or session_failed.
+ * ret_peer (copies only): the client's end of the tar stream.
+ */
+int session_start(struct supervisor *sup, struct spec_session *spec, enum start_op op,
+		  int *ret_peer, struct session **ret, struct err *e);
+struct session *session_find(struct supervisor *sup, uint32_t id);
+/* 0: newest running agent session, else the newest running, else the newest. */
+struct session *session_pick(struct supervisor *sup, uint32_t id);
+void session_started(struct session *s, uint32_t pid);
+void session_failed(struct session *s, const struct err *why);
+void session_exited(struct session *s, int wait_status);
+void session_input(struct session *s, struct client *c, const char *bytes, size_t n);
+void session_eof(struct session *s, struct client *c);
+void session_resize(struct session *s, uint16_t rows, uint16_t cols, bool redraw);
+void session_close_out(struct session *s, struct client *c, uint32_t stream);
+/* Recent output first; an ended session gives that and its exit code. */
+void session_attached(struct session *s, struct client *c);
+void session_detached(struct session *s, struct client *c); /* a client is gone */
+void session_resume(struct session *s);			    /* a client took its output */
+struct json *session_to_json(const struct session *s);
+/* Close and free everything (at the end of the supervisor). */
+void session_free(struct session *s);
+
+struct client {
+	struct client *next;
+	struct supervisor *sup;
+	int fd;
+	struct loop_source *source;
+	bool dead;
+	bool closing;		  /* drop it when everything was sent */
+	bool fresh;		  /* attached and has not said its window size */
+	bool input_pending;	  /* owes it a CONTROL_ACK */
+	struct session *session;  /* attached */
+	struct session *starting; /* waits for init's answer */
+	bool start_detached;
+	bool waits_stop;
+	struct buf
+		pending; /* framed packets: uint32_t payload length, struct wire_header, payload */
+};
+int control_listen(struct supervisor *sup, struct err *e);
+/* Send, or queue when the client is slow. Frees nothing; a broken client is marked dead. */
+void client_send(struct client *c, uint16_t type, uint32_t arg, const void *payload, size_t n);
+void client_error(struct client *c, const struct err *e);
+bool client_blocked(const struct client *c);
+/* What init answered to the client's request. */
+void client_started(struct client *c, struct session *s);
+void control_close(struct supervisor *sup);
+
+/* ward-proxy (proxy_child.c). */
+struct proxy_child {
+	struct supervisor *sup;
+	int exe_fd;
+	pid_t pid;
+	int wire_fd;
+	struct loop_source *source;
+	struct loop_source *retry;
+	uint64_t window_start; /* restarts are counted per minute */
+	unsigned restarts;
+	unsigned total_restarts;
+	bool ready;
+};
+/* Blocks until it serves, at most 10 s. */
+int proxy_child_start(struct supervisor *sup, struct err *e);
+/* Watch it and replace it when it dies. */
+int proxy_child_watch(struct supervisor *sup, struct err *e);
+void proxy_child_stop(struct supervisor *sup);
+
+enum stop_phase { STOP_NO, STOP_TERM, STOP_SWEEP, STOP_KILL };
+
+struct supervisor {
+	struct params params;
+	struct loop *loop;
+	struct box box;
+	int lock_fd;
+	int run_fd;
+	int log_fd; /* <dir>/log */
+	int ready_fd;
+	struct loop_source *init_source;
+	struct loop_source *init_pid_source;
+	struct proxy_child proxy;
+	int listen_fd;
+	struct loop_source *listen_source;
+	struct client *clients;
+	unsigned nclients;
+	struct session *sessions; /* newest first */
+	unsigned nsessions;
+	uint32_t next_id;
+	uint32_t starts; /* START messages sent */
+	bool idle;
+	bool dirty; /* a program ran since the last sweep */
+	struct loop_source *sweep_timer;
+	struct loop_source *grace;
+	enum stop_phase stop;
+	struct loop_source *stop_timer;
+	int signal_fd;
+	struct loop_source *signal_source;
+	char *status; /* what init said about the newest session: control_info */
+	uint32_t status_of;
+	char *landlock; /* what the supervisor itself is confined to, for control_info */
+	int64_t started_at;
+	bool init_gone;
+};
+/* Begin an orderly stop; clients with waits_stop hear of it by end of file. */
+void supervisor_stop(struct supervisor *sup, uint32_t grace_ms);
+/* A session ended or a box became empty: sweep, grace timer. */
+void supervisor_check_idle(struct supervisor *sup);
+int supervisor_tell_init(struct supervisor *sup, uint16_t type, uint32_t arg, const void *payload,
+			 size_t n, const int *fds, size_t nfds);
+/* JSON of what is in force (info.c), and the inodes of the box's namespaces. */
+struct json *supervisor_info(const struct supervisor *sup);
+struct json *supervisor_namespaces(const struct supervisor *sup);
+/* A line for <dir>/log/supervisor.log: what went wrong while nobody watched. */
+void supervisor_note(struct supervisor *sup, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Landlock and no_new_privs for the supervisor itself (harden.c). */
+int supervisor_harden(struct supervisor *sup, struct err *e);
+
+#endif
