@@ -260,6 +260,17 @@ static int op_symlink(struct box_build *b, size_t i, struct err *e)
 static int op_bind(struct box_build *b, size_t i, struct err *e)
 {
 	const struct box_op *op = &b->p->ops[i];
+	const struct root_owner agent = { b->c->ids.agent_uid, b->c->ids.agent_gid };
+	/* Directories that are made on the way belong to the agent in its home, else to root. */
+	const struct root_target t = {
+		.is_dir = !(op->flags & BOX_F_IS_FILE),
+		.existing = op->flags & BOX_F_EXISTING,
+		.nofollow = op->flags & BOX_F_NOFOLLOW,
+		.owner = fs_path_within(op->target, b->c->home) &&
+					 strcmp(op->target, b->c->home) != 0
+				 ? &agent
+				 : NULL,
+	};
 	bool recursive = op->flags & BOX_F_RECURSIVE;
 	auto_close int tree = -1;
 	auto_close int target = -1;
@@ -267,8 +278,7 @@ static int op_bind(struct box_build *b, size_t i, struct err *e)
 
 	if (b->sources[i] < 0)
 		return 0;
-	r = root_target(b->root_fd, op->target, !(op->flags & BOX_F_IS_FILE),
-			!(op->flags & BOX_F_EXISTING), op->flags & BOX_F_NOFOLLOW, &target, e);
+	r = root_target(b->root_fd, op->target, &t, &target, e);
 	if (r == -ENOENT && (op->flags & BOX_F_EXISTING))
 		return err_hint(e, "it lies in a workspace, where nothing is made for you: %s %s",
 				op->flags & BOX_F_IS_FILE ? "touch" : "mkdir -p", op->target);
@@ -293,13 +303,14 @@ static int op_bind(struct box_build *b, size_t i, struct err *e)
 static int mount_on_target(struct box_build *b, const struct box_op *op, const char *fstype,
 			   const struct mount_option *o, size_t n, int *ret_fd, struct err *e)
 {
+	const struct root_target t = { .is_dir = true, .nofollow = op->flags & BOX_F_NOFOLLOW };
 	auto_close int target = -1;
 	auto_close int fd = mount_new(fstype, o, n, mount_attrs(op->flags), e);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = root_target(b->root_fd, op->target, true, true, op->flags & BOX_F_NOFOLLOW, &target, e);
+	r = root_target(b->root_fd, op->target, &t, &target, e);
 	if (r < 0)
 		return r;
 	r = mount_attach(&b->mounts, fd, target, false, e);
@@ -370,13 +381,14 @@ static int op_devpts(struct box_build *b, size_t i, struct err *e)
 static int op_device(struct box_build *b, size_t i, struct err *e)
 {
 	const struct box_op *op = &b->p->ops[i];
+	const struct root_target t = { .nofollow = true };
 	auto_close int target = -1;
 	auto_close int tree = mount_clone(b->sources[i], false, mount_attrs(op->flags), e);
 	int r;
 
 	if (tree < 0)
 		return tree;
-	r = root_target(b->root_fd, op->target, false, true, true, &target, e);
+	r = root_target(b->root_fd, op->target, &t, &target, e);
 	return r < 0 ? r : mount_attach(&b->mounts, tree, target, false, e);
 }
 

@@ -85,6 +85,7 @@ struct box_bind {     /* a host directory or file shown inside, besides workspac
 	bool readonly;
 	bool optional; /* a missing source is skipped */
 	bool is_file;  /* the source is not a directory */
+	bool system;   /* part of the host template: setuid stays, mounts below come along */
 };
 struct box_file { /* written into the writable layer (or the home) before the first program runs */
 	char *path; /* absolute inside */

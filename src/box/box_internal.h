@@ -48,10 +48,11 @@ int64_t idmap_outside(const struct box_extent *x, uint32_t n, uint32_t inside);
 /* Write the maps of the user namespace of `pid` (a child of ours that waits). */
 int mapped_write(pid_t pid, const struct box_ids *ids, struct err *e);
 /*
- * fd of a fresh user namespace whose only use is its map, for mount_setattr: what is `host_uid` on
- * disk is the agent inside, and the box's other ids stay themselves. Needs real root.
+ * fd of a fresh user namespace whose only use is its map, for mount_setattr: what uid and gid own
+ * on disk belongs to the agent inside, and the box's other ids stay themselves. Needs real root.
  */
-int mapped_workspace_userns(const struct box_ids *ids, int *ret_fd, struct err *e);
+int mapped_owner_userns(const struct box_ids *ids, uint32_t uid, uint32_t gid, int *ret_fd,
+			struct err *e);
 
 /* --- account.c ------------------------------------------------------------------------------- */
 
@@ -127,8 +128,14 @@ int root_parent(int root_fd, const char *path, const struct root_owner *o, bool 
 /* Replace (or, if_missing, leave) a regular file. */
 int root_write(int root_fd, const char *path, const void *bytes, size_t n, mode_t mode,
 	       const struct root_owner *o, bool if_missing, struct err *e);
+struct root_target {
+	bool is_dir;
+	bool existing;			/* never made */
+	bool nofollow;			/* no symbolic link in the path */
+	const struct root_owner *owner; /* of what is made; NULL: root */
+};
 /* A mount target: an existing directory or file of the wanted type, else a new empty one. */
-int root_target(int root_fd, const char *path, bool is_dir, bool create, bool nofollow, int *ret_fd,
+int root_target(int root_fd, const char *path, const struct root_target *t, int *ret_fd,
 		struct err *e);
 /* Everybody may pass the directories of the root above path. */
 int root_make_reachable(int root_fd, const char *path, struct err *e);

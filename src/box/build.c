@@ -42,7 +42,7 @@
 #include "box/box_internal.h"
 #include "box/init_wire.h"
 
-enum { PIDS_DEFAULT = 8192 };
+enum { PIDS_DEFAULT = 4096 }; /* processes and threads of one id in the box */
 
 /* --- child -------------------------------------------------------------------------------------
  */
@@ -102,20 +102,29 @@ static const struct limit {
 	{ RLIMIT_NICE, 0, 0 },
 };
 
-static int child_limits(struct err *e)
+static int child_limit(const struct limit *l, struct err *e)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		struct rlimit now;
-		struct rlimit new;
+	__rlimit_resource_t resource = (__rlimit_resource_t)l->resource;
+	struct rlimit now;
+	struct rlimit new;
 
-		if (getrlimit((__rlimit_resource_t)limits[i].resource, &now) < 0)
-			return err_sys(e, "resource limits");
-		new.rlim_max = limits[i].hard < now.rlim_max ? limits[i].hard : now.rlim_max;
-		new.rlim_cur = limits[i].soft < new.rlim_max ? limits[i].soft : new.rlim_max;
-		if (setrlimit((__rlimit_resource_t)limits[i].resource, &new) < 0)
-			return err_sys(e, "resource limits");
-	}
+	if (getrlimit(resource, &now) < 0)
+		return err_sys(e, "resource limits");
+	new.rlim_max = l->hard < now.rlim_max ? l->hard : now.rlim_max;
+	new.rlim_cur = l->soft < new.rlim_max ? l->soft : new.rlim_max;
+	if (setrlimit(resource, &new) < 0)
+		return err_sys(e, "resource limits");
 	return 0;
+}
+
+static int child_limits(uint64_t pids, struct err *e)
+{
+	const struct limit processes = { RLIMIT_NPROC, pids, pids };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits) && r == 0; i++)
+		r = child_limit(&limits[i], e);
+	return r < 0 ? r : child_limit(&processes, e);
 }
 
 /* The user's capabilities in the new namespace survive: effective follows uid 0. */
@@ -176,7 +185,8 @@ static int child_build(struct box_build *b, int sock, int init_exe, struct err *
 	int r = child_wait_go(sock, b, e);
 
 	if (r == 0)
-		r = child_limits(e);
+		r = child_limits(b->c->spec->limits.pids ? b->c->spec->limits.pids : PIDS_DEFAULT,
+				 e);
 	if (r == 0 && syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		r = err_sys(e, "private mounts");
 	if (r == 0)
@@ -313,38 +323,58 @@ static int join_keyring(struct err *e)
  */
 
 /*
- * The limit on processes belongs to the user namespace: the kernel copies the creator's soft limit
- * when it makes one. So it is lowered around the clone.
+ * A user namespace remembers its creator's soft limit on processes and applies it to all ids of the
+ * namespace together, with the creator's own processes counted in. So a limit that leaves room for
+ * those is set around the clone; the box's own, which counts by id and inside only, is set by the
+ * child. A user who has more processes than that keeps the limit there was.
  */
-static int clone_box(const struct box_config *c, int *ret_pidfd, pid_t *ret_pid)
+static pid_t clone_limited(struct clone_args *a, uint64_t pids)
+{
+	struct rlimit old;
+	struct rlimit low;
+	pid_t pid;
+	int code;
+
+	if (getrlimit(RLIMIT_NPROC, &old) < 0)
+		return -1;
+	low = old;
+	pids = 4 * (pids > PIDS_DEFAULT ? pids : PIDS_DEFAULT);
+	if (pids < low.rlim_cur)
+		low.rlim_cur = pids;
+	setrlimit(RLIMIT_NPROC, &low);
+	pid = (pid_t)syscall(SYS_clone3, a, sizeof(*a));
+	if (pid == 0)
+		return 0;
+	code = errno;
+	setrlimit(RLIMIT_NPROC, &old);
+	if (pid < 0 && code == EAGAIN && low.rlim_cur != old.rlim_cur) {
+		pid = (pid_t)syscall(SYS_clone3, a, sizeof(*a));
+		code = errno;
+	}
+	errno = code;
+	return pid;
+}
+
+/* 0 in the child, 1 in the parent, -errno. */
+static int clone_box(uint64_t pids, int *ret_pidfd, pid_t *ret_pid)
 {
 	struct clone_args a = { .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
 					 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
 					 CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
 				.exit_signal = SIGCHLD };
-	uint64_t want = c->spec->limits.pids ? c->spec->limits.pids : PIDS_DEFAULT;
 	int dumpable = prctl(PR_GET_DUMPABLE);
-	struct rlimit old;
-	struct rlimit low;
 	int pidfd = -1;
 	pid_t pid;
 	int code;
 
-	if (getrlimit(RLIMIT_NPROC, &old) < 0)
-		return -errno;
-	low = old;
-	if (want < low.rlim_cur)
-		low.rlim_cur = want;
 	a.pidfd = (uint64_t)(uintptr_t)&pidfd;
-	setrlimit(RLIMIT_NPROC, &low);
 	/* The map files of a process that is not dumpable belong to real root. */
 	prctl(PR_SET_DUMPABLE, 1);
-	pid = (pid_t)syscall(SYS_clone3, &a, sizeof(a));
+	pid = clone_limited(&a, pids);
 	if (pid == 0)
 		return 0;
 	code = errno;
-	prctl(PR_SET_DUMPABLE, dumpable);
-	setrlimit(RLIMIT_NPROC, &old);
+	prctl(PR_SET_DUMPABLE, dumpable == 1);
 	if (pid < 0)
 		return -code;
 	*ret_pidfd = pidfd;
@@ -402,29 +432,36 @@ static int send_idmapped_layers(const struct box_plan *p, int sock, pid_t pid, s
 	return 0;
 }
 
+static int send_idmapped_bind(const struct box_config *c, const struct box_op *op, size_t index,
+			      int sock, struct err *e)
+{
+	auto_close int userns = -1;
+	auto_close int source = -1;
+	auto_close int tree = -1;
+	struct stat st;
+	int r = mount_open_source(op->source, !(op->flags & BOX_F_IS_FILE), op->dev, op->ino,
+				  &source, e);
+
+	if (r == -ENOENT && (op->flags & BOX_F_OPTIONAL))
+		return 0; /* the child finds the same */
+	if (r == 0 && fstat(source, &st) < 0)
+		r = err_sys(e, "stat");
+	if (r == 0)
+		r = mapped_owner_userns(&c->ids, st.st_uid, st.st_gid, &userns, e);
+	if (r == 0)
+		r = tree = idmapped_tree(source, mount_attrs(op->flags), userns, false, e);
+	return r < 0 ? r : send_mount(sock, index, tree, e);
+}
+
 static int send_idmapped_binds(const struct box_config *c, const struct box_plan *p, int sock,
 			       struct err *e)
 {
-	auto_close int userns = -1;
-
 	for (size_t i = 0; i < p->nops; i++) {
 		const struct box_op *op = &p->ops[i];
-		auto_close int source = -1;
-		auto_close int tree = -1;
-		int r = 0;
 
 		if (op->type != BOX_OP_BIND || !(op->flags & BOX_F_IDMAP))
 			continue;
-		if (userns < 0)
-			r = mapped_workspace_userns(&c->ids, &userns, e);
-		if (r == 0)
-			r = mount_open_source(op->source, !(op->flags & BOX_F_IS_FILE), op->dev,
-					      op->ino, &source, e);
-		if (r == 0)
-			r = tree = idmapped_tree(source, mount_attrs(op->flags), userns, false, e);
-		if (r >= 0)
-			r = send_mount(sock, i, tree, e);
-		if (r < 0)
+		if (send_idmapped_bind(c, op, i, sock, e) < 0)
 			return err_prefix(e, "bind %s", op->source);
 	}
 	return 0;
@@ -555,7 +592,7 @@ int box_start(const struct box_config *c, const struct box_plan *p, int init_exe
 	if (r == 0)
 		r = wire_pair(pair, e);
 	if (r == 0) {
-		r = clone_box(c, &box.pidfd, &box.init_pid);
+		r = clone_box(c->spec->limits.pids, &box.pidfd, &box.init_pid);
 		if (r == 0) {
 			close(pair[0]);
 			child_main(&build, pair[1], init_exe);

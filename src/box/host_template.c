@@ -110,7 +110,8 @@ static void add_bind(struct box_config *c, const char *source, const char *targe
 						   .target = xstrdup(target),
 						   .readonly = true,
 						   .optional = true,
-						   .is_file = is_file };
+						   .is_file = is_file,
+						   .system = true };
 }
 
 static void add_link(struct box_config *c, const char *path, const char *target)

@@ -150,31 +150,39 @@ static int start_holder(pid_t *ret_pid, int *ret_pipe, struct err *e)
 	return 0;
 }
 
-int mapped_workspace_userns(const struct box_ids *ids, int *ret_fd, struct err *e)
+/*
+ * On disk (first column) -> as the box sees it, in ids of the parent namespace. A file that an id
+ * of the box made keeps it.
+ */
+static uint32_t owner_map(struct box_extent *x, uint32_t base, uint32_t owner)
 {
-	/* On disk (first column) -> as the box sees it, in ids of the parent namespace. */
+	if (owner >= base && owner - base < BOX_IDS) {
+		x[0] = (struct box_extent){ base, base, BOX_IDS };
+		return 1;
+	}
+	x[0] = (struct box_extent){ owner, base + BOX_AGENT_ID, 1 };
+	x[1] = (struct box_extent){ base, base, BOX_AGENT_ID };
+	x[2] = (struct box_extent){ base + BOX_AGENT_ID + 1, base + BOX_AGENT_ID + 1,
+				    BOX_IDS - BOX_AGENT_ID - 1 };
+	return 3;
+}
+
+int mapped_owner_userns(const struct box_ids *ids, uint32_t uid, uint32_t gid, int *ret_fd,
+			struct err *e)
+{
 	struct box_extent u[3];
 	struct box_extent g[3];
-	uint32_t base = ids->uid[0].outside;
-	uint32_t gbase = ids->gid[0].outside;
+	uint32_t nu = owner_map(u, ids->uid[0].outside, uid);
+	uint32_t ng = owner_map(g, ids->gid[0].outside, gid);
 	auto_close int pipe_fd = -1;
 	char path[64];
 	pid_t pid = -1;
 	int fd = -1;
-	int r;
+	int r = start_holder(&pid, &pipe_fd, e);
 
-	u[0] = (struct box_extent){ ids->host_uid, base + BOX_AGENT_ID, 1 };
-	u[1] = (struct box_extent){ base, base, BOX_AGENT_ID };
-	u[2] = (struct box_extent){ base + BOX_AGENT_ID + 1, base + BOX_AGENT_ID + 1,
-				    BOX_IDS - BOX_AGENT_ID - 1 };
-	g[0] = (struct box_extent){ ids->host_gid, gbase + BOX_AGENT_ID, 1 };
-	g[1] = (struct box_extent){ gbase, gbase, BOX_AGENT_ID };
-	g[2] = (struct box_extent){ gbase + BOX_AGENT_ID + 1, gbase + BOX_AGENT_ID + 1,
-				    BOX_IDS - BOX_AGENT_ID - 1 };
-	r = start_holder(&pid, &pipe_fd, e);
 	if (r < 0)
 		return r;
-	r = write_direct(pid, u, 3, g, 3, e);
+	r = write_direct(pid, u, nu, g, ng, e);
 	if (r == 0) {
 		snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -262,7 +270,7 @@ int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e)
 		run_child(ids, go[0], report[1], f, arg);
 	}
 	r = pid < 0 ? -errno : 0;
-	prctl(PR_SET_DUMPABLE, dumpable);
+	prctl(PR_SET_DUMPABLE, dumpable == 1);
 	close(go[0]);
 	close(report[1]);
 	if (r < 0)

@@ -135,6 +135,8 @@ int mount_open_source(const char *path, bool is_dir, uint64_t dev, uint64_t ino,
 
 	if (fd == -ELOOP)
 		return err_set(e, ERR_REFUSED, ELOOP, "a component of the path is a symbolic link");
+	if (fd == -ENOENT || fd == -ENOTDIR)
+		return err_set(e, ERR_NOT_FOUND, fd, "no such file or directory on this machine");
 	if (fd < 0) {
 		errno = -fd;
 		return err_sys(e, "open");

@@ -182,20 +182,19 @@ static int compare_targets(const void *a, const void *b)
 	return strcmp(x->target, y->target);
 }
 
-static int add_config_binds(struct box_plan *p, const struct box_config *c, struct err *e)
+static int add_config_binds(struct box_plan *p, const struct box_config *c, uint32_t idmap,
+			    struct err *e)
 {
 	for (size_t i = 0; i < c->nbinds; i++) {
 		const struct box_bind *b = &c->binds[i];
-		uint32_t flags = BOX_F_NODEV | (b->readonly ? BOX_F_RO : BOX_F_NOSUID);
+		uint32_t flags = BOX_F_NODEV | (b->readonly ? BOX_F_RO : 0) |
+				 (b->system ? BOX_F_RECURSIVE : BOX_F_NOSUID | idmap);
 		int r = check_target("bind", b->target, e);
 
 		if (r < 0)
 			return r;
 		if (b->optional)
 			flags |= BOX_F_OPTIONAL;
-		/* What lies below a system directory of the host is part of it. */
-		if (b->readonly)
-			flags |= BOX_F_RECURSIVE;
 		if (b->is_file)
 			flags |= BOX_F_IS_FILE;
 		add_op(p, BOX_OP_BIND, flags, b->target, b->source);
@@ -215,7 +214,7 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 	if (r < 0)
 		return r;
 	add_op(p, BOX_OP_BIND, SAFE | BOX_F_REACHABLE, c->home, home);
-	r = add_config_binds(p, c, e);
+	r = add_config_binds(p, c, idmap, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < s->nworkspaces; i++) {

@@ -116,6 +116,23 @@ int root_parent(int root_fd, const char *path, const struct root_owner *o, bool 
 	return 0;
 }
 
+/* Is the file already what root_write would make? Then a start does not touch the disk. */
+static bool same_file(int dir, const char *name, const void *bytes, size_t n, mode_t mode,
+		      const struct root_owner *o)
+{
+	auto_close int fd =
+		openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	auto_buf old = BUF_INIT;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
+	    (st.st_mode & 07777) != mode || (size_t)st.st_size != n ||
+	    st.st_uid != (o ? o->uid : 0) || st.st_gid != (o ? o->gid : 0))
+		return false;
+	return fs_read_fd(fd, n, &old, NULL) == 0 && old.len == n &&
+	       memcmp(buf_str(&old), bytes, n) == 0;
+}
+
 int root_write(int root_fd, const char *path, const void *bytes, size_t n, mode_t mode,
 	       const struct root_owner *o, bool if_missing, struct err *e)
 {
@@ -126,6 +143,8 @@ int root_write(int root_fd, const char *path, const void *bytes, size_t n, mode_
 
 	if (r < 0)
 		return r;
+	if (!if_missing && same_file(dir, name, bytes, n, mode, o))
+		return 0;
 	if (!if_missing && unlinkat(dir, name, 0) < 0 && errno != ENOENT)
 		return explain(-errno, e);
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
@@ -143,35 +162,38 @@ int root_write(int root_fd, const char *path, const void *bytes, size_t n, mode_
 	return 0;
 }
 
-static int make_empty_file(int root_fd, const char *path, bool nofollow, struct err *e)
+static int make_empty_file(int root_fd, const char *path, const struct root_owner *o, bool nofollow,
+			   struct err *e)
 {
 	auto_close int dir = -1;
 	auto_close int fd = -1;
 	const char *name;
-	int r = root_parent(root_fd, path, NULL, nofollow, &dir, &name, e);
+	int r = root_parent(root_fd, path, o, nofollow, &dir, &name, e);
 
 	if (r < 0)
 		return r;
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return explain(errno == EEXIST ? -ELOOP : -errno, e);
+	if (o && fchown(fd, o->uid, o->gid) < 0)
+		return err_sys(e, "chown");
 	return 0;
 }
 
-int root_target(int root_fd, const char *path, bool is_dir, bool create, bool nofollow, int *ret_fd,
+int root_target(int root_fd, const char *path, const struct root_target *t, int *ret_fd,
 		struct err *e)
 {
-	uint64_t resolve = nofollow ? RESOLVE_NO_SYMLINKS : 0;
+	uint64_t resolve = t->nofollow ? RESOLVE_NO_SYMLINKS : 0;
 	auto_close int fd = root_open(root_fd, path, O_PATH, resolve);
 	struct stat st;
 	int r;
 
-	if (fd == -ENOENT && !create)
+	if (fd == -ENOENT && t->existing)
 		return err_set(e, ERR_NOT_FOUND, ENOENT, "the mount point does not exist");
 	if (fd == -ENOENT) {
-		if (is_dir)
-			return root_mkdirs(root_fd, path, 0755, NULL, nofollow, ret_fd, e);
-		r = make_empty_file(root_fd, path, nofollow, e);
+		if (t->is_dir)
+			return root_mkdirs(root_fd, path, 0755, t->owner, t->nofollow, ret_fd, e);
+		r = make_empty_file(root_fd, path, t->owner, t->nofollow, e);
 		if (r < 0)
 			return r;
 		fd = root_open(root_fd, path, O_PATH, resolve);
@@ -180,9 +202,9 @@ int root_target(int root_fd, const char *path, bool is_dir, bool create, bool no
 		return explain(fd, e);
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, "stat");
-	if (is_dir != S_ISDIR(st.st_mode))
-		return err_set(e, ERR_REFUSED, is_dir ? ENOTDIR : EISDIR, "the mount point %s",
-			       is_dir ? "is not a directory" : "is a directory");
+	if (t->is_dir != S_ISDIR(st.st_mode))
+		return err_set(e, ERR_REFUSED, t->is_dir ? ENOTDIR : EISDIR, "the mount point %s",
+			       t->is_dir ? "is not a directory" : "is a directory");
 	*ret_fd = steal_fd(&fd);
 	return 0;
 }
