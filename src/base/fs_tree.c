@@ -307,9 +307,12 @@ static int measure_push(struct measure *m, int *fd, const struct stat *st)
 	if (m->depth > WALK_DEPTH) {
 		struct place *far = &m->stack[m->depth - 1 - WALK_DEPTH];
 
-		far->pos = telldir(far->dir);
-		closedir(far->dir);
-		far->dir = NULL;
+		/* On the way back from the depth only the nearest one was opened again. */
+		if (far->dir != NULL) {
+			far->pos = telldir(far->dir);
+			closedir(far->dir);
+			far->dir = NULL;
+		}
 	}
 	return 0;
 }
