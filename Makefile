@@ -15,14 +15,18 @@ FUZZ_SECONDS ?= 60
 START_DIR := $(if $(PWD),$(PWD),$(CURDIR))
 export START_DIR
 
+# On a terminal ninja's one line of progress is welcome.
+QUIET := $(if $(MAKE_TERMOUT),,--quiet)
+
 .PHONY: all deps deps-test install run test unit fuzz bench lint asan clean
 
 all: $(BUILD)/build.ninja
-	@ninja -C '$(BUILD)' --quiet
+	@ninja -C '$(BUILD)' $(QUIET)
 
 $(BUILD)/build.ninja:
 	@command -v meson >/dev/null && command -v ninja >/dev/null || \
 		{ echo "meson or ninja is missing: make deps" >&2; exit 1; }
+	@echo "configuring $(BUILD)" >&2
 	@meson setup '$(BUILD)' --prefix='$(PREFIX)' >'$(BUILD).log' 2>&1 || { cat '$(BUILD).log' >&2; exit 1; }
 	@mv '$(BUILD).log' '$(BUILD)/setup.log'
 
@@ -36,7 +40,7 @@ deps-test:
 # no file of root in the build directory but the install log.
 install: $(BUILD)/build.ninja
 	@meson introspect '$(BUILD)' --buildoptions | grep -q '"name": "prefix", "value": "$(PREFIX)"' || \
-		meson configure '$(BUILD)' -Dprefix='$(PREFIX)'
+		meson setup --reconfigure '$(BUILD)' --prefix='$(PREFIX)' >/dev/null
 	@ninja -C '$(BUILD)' -n | grep -q 'no work to do' || ninja -C '$(BUILD)' --quiet
 	@DESTDIR='$(DESTDIR)' meson install -C '$(BUILD)' --no-rebuild --quiet
 	@echo "installed in $(DESTDIR)$(PREFIX)"

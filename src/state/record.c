@@ -361,8 +361,15 @@ int state_sync(const struct sandbox *s, struct err *e)
 	if (r < 0)
 		return r;
 	spec = fs_open_beneath(s->dirfd, "spec.json", O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (spec < 0 || fsync(spec) < 0 || fsync(s->dirfd) < 0) {
+		if (spec < -1)
+			errno = -spec;
+		return err_sys(e, "sandbox %s: fsync", s->id);
+	}
+	/* A supervisor that has confined itself cannot open it; the usual file systems make a
+	 * file's ancestors durable together with the file. */
 	parent = openat(s->dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (spec < 0 || parent < 0 || fsync(spec) < 0 || fsync(s->dirfd) < 0 || fsync(parent) < 0)
+	if (parent >= 0 && fsync(parent) < 0)
 		return err_sys(e, "sandbox %s: fsync", s->id);
 	return 0;
 }

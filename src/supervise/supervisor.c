@@ -38,7 +38,7 @@
 #include "supervise/supervise_internal.h"
 
 enum { TERM_GRACE_MS = 5000, SWEEP_WAIT_MS = 13000, SWEEP_DELAY_MS = 100, CONFIG_WAIT_MS = 10000 };
-enum { NOTES_MAX = 1 << 20, STATUS_TEXT_MAX = 16384 };
+enum { NOTES_MAX = 1 << 20, STATUS_TEXT_MAX = 16384, SYNC_DELAY_MS = 1000 };
 
 /* --- small things -------------------------------------------------------------------------------
  */
@@ -521,6 +521,14 @@ static void tear_down(struct supervisor *sup)
 	control_close(sup);
 }
 
+/* Not before the first program has started: waiting for the disk would make every start slower. */
+static void on_sync_timer(void *arg)
+{
+	struct supervisor *sup = arg;
+
+	state_sync(&sup->params.sandbox, NULL);
+}
+
 int supervisor_main(int argc, char **argv)
 {
 	struct supervisor *sup = xcalloc(1, sizeof(*sup));
@@ -548,6 +556,7 @@ int supervisor_main(int argc, char **argv)
 	close(sup->ready_fd);
 	if (r == 0) {
 		supervisor_check_idle(sup);
+		loop_after(sup->loop, SYNC_DELAY_MS, on_sync_timer, sup);
 		r = loop_run(sup->loop);
 	}
 	tear_down(sup);
