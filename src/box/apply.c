@@ -57,7 +57,7 @@ static int open_layers(struct box_build *b, struct err *e)
 
 		if (b->layers[i] >= 0)
 			continue;
-		r = mount_open_source(b->p->layers.v[i], true, 0, 0, &b->layers[i], e);
+		r = mount_open_source(b->p->layers.v[i], 0, 0, 0, &b->layers[i], e);
 		if (r < 0)
 			return err_prefix(e, "template %s", b->p->layers.v[i]);
 	}
@@ -74,7 +74,7 @@ static int reopen(const struct box_build *b, const char *name, int *fd, struct e
 
 	if (fstat(*fd, &st) < 0)
 		return err_sys(e, "%s", path);
-	r = mount_open_source(path, true, st.st_dev, st.st_ino, &fresh, e);
+	r = mount_open_source(path, 0, st.st_dev, st.st_ino, &fresh, e);
 	if (r < 0)
 		return err_prefix(e, "%s", path);
 	close(*fd);
@@ -100,8 +100,8 @@ int apply_open_sources(struct box_build *b, struct err *e)
 		if (op->type == BOX_OP_DEVICE) {
 			r = open_device(op->source, op->dev, &b->sources[i], e);
 		} else if (op->type == BOX_OP_BIND) {
-			r = mount_open_source(op->source, !(op->flags & BOX_F_IS_FILE), op->dev,
-					      op->ino, &b->sources[i], e);
+			r = mount_open_source(op->source, op->flags, op->dev, op->ino,
+					      &b->sources[i], e);
 			if (r == -ENOENT && (op->flags & BOX_F_OPTIONAL))
 				r = 0;
 			else if (r < 0)
@@ -122,22 +122,6 @@ static const struct root_owner *owner_of(const struct box_build *b, const struct
 	space->uid = b->c->ids.agent_uid;
 	space->gid = b->c->ids.agent_gid;
 	return space;
-}
-
-/* The upper directory becomes the root directory of the box: root's, 0755. */
-static int prepare_upper(struct box_build *b, struct err *e)
-{
-	auto_free char *path = xasprintf("/proc/self/fd/%d", b->upper_fd);
-	struct stat st;
-
-	if (fstat(b->upper_fd, &st) < 0)
-		return err_sys(e, "upper");
-	if ((st.st_uid != 0 || st.st_gid != 0) &&
-	    fchownat(b->upper_fd, "", 0, 0, AT_EMPTY_PATH) < 0)
-		return err_sys(e, "upper: chown");
-	if ((st.st_mode & 07777) != 0755 && chmod(path, 0755) < 0)
-		return err_sys(e, "upper: chmod");
-	return 0;
 }
 
 /*
@@ -207,7 +191,7 @@ static int mount_overlay(struct box_build *b, int stage_fd, struct err *e)
 static int op_overlay(struct box_build *b, size_t i, struct err *e)
 {
 	auto_close int stage_fd = -1;
-	int r = prepare_upper(b, e);
+	int r = upper_prepare(b, e);
 
 	(void)i;
 	if (r == 0)
@@ -262,7 +246,7 @@ static int op_bind(struct box_build *b, size_t i, struct err *e)
 	const struct box_op *op = &b->p->ops[i];
 	const struct root_owner agent = { b->c->ids.agent_uid, b->c->ids.agent_gid };
 	/* Directories that are made on the way belong to the agent in its home, else to root. */
-	const struct root_target t = {
+	struct root_target t = {
 		.is_dir = !(op->flags & BOX_F_IS_FILE),
 		.existing = op->flags & BOX_F_EXISTING,
 		.nofollow = op->flags & BOX_F_NOFOLLOW,
@@ -274,10 +258,16 @@ static int op_bind(struct box_build *b, size_t i, struct err *e)
 	bool recursive = op->flags & BOX_F_RECURSIVE;
 	auto_close int tree = -1;
 	auto_close int target = -1;
+	struct stat st;
 	int r;
 
 	if (b->sources[i] < 0)
 		return 0;
+	if (op->flags & BOX_F_ANY_TYPE) {
+		if (fstat(b->sources[i], &st) < 0)
+			return err_sys(e, "stat");
+		t.is_dir = S_ISDIR(st.st_mode);
+	}
 	r = root_target(b->root_fd, op->target, &t, &target, e);
 	if (r == -ENOENT && (op->flags & BOX_F_EXISTING))
 		return err_hint(e, "it lies in a workspace, where nothing is made for you: %s %s",
@@ -528,7 +518,8 @@ static int read_account_file(struct box_build *b, const char *path, struct buf *
 {
 	auto_close int fd = root_open(b->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 
-	if (fd == -ENOENT || fd == -ELOOP)
+	/* A template of foreign ids keeps its shadow to itself; the box gets one of its own. */
+	if (fd == -ENOENT || fd == -ELOOP || fd == -EACCES)
 		return -ENOENT;
 	if (fd < 0) {
 		errno = -fd;
@@ -539,6 +530,12 @@ static int read_account_file(struct box_build *b, const char *path, struct buf *
 	if (!S_ISREG(st->st_mode))
 		return -ENOENT;
 	return fs_read_fd(fd, ACCOUNT_FILE_MAX, text, e);
+}
+
+/* The owner of the file that is replaced, or root when the box does not have that id. */
+static uint32_t own_id(const struct box_extent *x, uint32_t n, uint32_t id)
+{
+	return id == BOX_OVERFLOW_ID || idmap_outside(x, n, id) < 0 ? 0 : id;
 }
 
 static bool root_has(struct box_build *b, const char *path)
@@ -571,7 +568,8 @@ static int op_user(struct box_build *b, size_t i, struct err *e)
 		account_rewrite(account_files[k].kind, buf_str(&old), old.len, &a, &new);
 		if (r == 0 && new.len == old.len && memcmp(new.data, old.data, new.len) == 0)
 			continue; /* as at the last start */
-		o = (struct root_owner){ st.st_uid, st.st_gid };
+		o = (struct root_owner){ own_id(b->c->ids.uid, b->c->ids.nuid, st.st_uid),
+					 own_id(b->c->ids.gid, b->c->ids.ngid, st.st_gid) };
 		r = root_write(b->root_fd, account_files[k].path, buf_str(&new), new.len,
 			       st.st_mode & 0777, &o, false, e);
 		if (r < 0)

@@ -84,7 +84,6 @@ struct box_bind {     /* a host directory or file shown inside, besides workspac
 	char *target;
 	bool readonly;
 	bool optional; /* a missing source is skipped */
-	bool is_file;  /* the source is not a directory */
 	bool system;   /* part of the host template: setuid stays, mounts below come along */
 };
 struct box_file { /* written into the writable layer (or the home) before the first program runs */
@@ -158,6 +157,7 @@ enum box_op_flags {
 	BOX_F_RECURSIVE = 1 << 9,  /* BIND: mounts below the source come along, flags on all */
 	BOX_F_EXISTING = 1 << 10,  /* BIND: never create the target (it lies in a workspace) */
 	BOX_F_NOFOLLOW = 1 << 11,  /* no component of the target may be a symbolic link */
+	BOX_F_ANY_TYPE = 1 << 13,  /* BIND: the source may be a directory or a file */
 	BOX_F_REACHABLE = 1 << 12, /* BIND: the agent may pass the directories above the target */
 };
 struct box_op {

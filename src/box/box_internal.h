@@ -9,6 +9,7 @@
  *   account.c       passwd, group and shadow rewriting: pure
  *   mount.c         the mount system calls, by descriptor; the list of what was mounted
  *   root.c          directories and files inside the new root, never outside it
+ *   upper.c         the writable layer before it is mounted
  *   apply.c         the interpreter of the plan; runs in the child
  *   build.c         box_start: the parent's half and the order of the child's
  *   netns.c         loopback and listener
@@ -27,7 +28,11 @@
 
 /* --- idmap.c, detect.c, mapped.c ------------------------------------------------------------- */
 
-enum { BOX_ROOT_BASE = 0x70000000, BOX_SUBID_MAX = 1 << 20 };
+enum {
+	BOX_ROOT_BASE = 0x70000000,
+	BOX_SUBID_MAX = 1 << 20, /* bytes of /etc/subuid */
+	BOX_OVERFLOW_ID = 65534, /* what stat tells for an owner that has no id here */
+};
 
 /*
  * Find in the text of /etc/subuid or /etc/subgid the first range of `name` or `id` with at least
@@ -101,8 +106,11 @@ int mount_clone(int fd, bool recursive, uint64_t attrs, struct err *e);
 int mount_attach(struct mount_list *l, int tree_fd, int target_fd, bool recursive, struct err *e);
 /* Remember the mount that an fd is the root of. */
 int mount_remember(struct mount_list *l, int fd, bool recursive, struct err *e);
-/* Open the source of a bind: canonical path, no symlink in it, the expected inode. O_PATH. */
-int mount_open_source(const char *path, bool is_dir, uint64_t dev, uint64_t ino, int *ret_fd,
+/*
+ * Open the source of a bind: canonical path, no symlink in it, the type that the BOX_F_* flags ask
+ * for, and the inode unless dev and ino are 0. O_PATH.
+ */
+int mount_open_source(const char *path, uint32_t flags, uint64_t dev, uint64_t ino, int *ret_fd,
 		      struct err *e);
 /*
  * Every mount of a mountinfo text is in the list, or below a recursive one of it. 0 or -EXDEV with
@@ -166,6 +174,12 @@ int apply_open_sources(struct box_build *b, struct err *e);
 int apply_plan(struct box_build *b, struct err *e);
 /* After the pivot: nothing is mounted that the plan did not list. */
 int apply_verify(struct box_build *b, struct err *e);
+
+/* --- upper.c --------------------------------------------------------------------------------- */
+
+/* As root inside, before the overlay is mounted: the writable layer can take what the plan makes.
+ */
+int upper_prepare(const struct box_build *b, struct err *e);
 
 /* --- netns.c --------------------------------------------------------------------------------- */
 

@@ -420,7 +420,7 @@ static int send_idmapped_layers(const struct box_plan *p, int sock, pid_t pid, s
 	for (size_t i = 0; i < p->layers.n; i++) {
 		auto_close int source = -1;
 		auto_close int tree = -1;
-		int r = mount_open_source(p->layers.v[i], true, 0, 0, &source, e);
+		int r = mount_open_source(p->layers.v[i], 0, 0, 0, &source, e);
 
 		if (r == 0)
 			r = tree = idmapped_tree(source, MOUNT_ATTR_RDONLY, userns, false, e);
@@ -439,8 +439,7 @@ static int send_idmapped_bind(const struct box_config *c, const struct box_op *o
 	auto_close int source = -1;
 	auto_close int tree = -1;
 	struct stat st;
-	int r = mount_open_source(op->source, !(op->flags & BOX_F_IS_FILE), op->dev, op->ino,
-				  &source, e);
+	int r = mount_open_source(op->source, op->flags, op->dev, op->ino, &source, e);
 
 	if (r == -ENOENT && (op->flags & BOX_F_OPTIONAL))
 		return 0; /* the child finds the same */

@@ -90,7 +90,6 @@ static struct json *binds_to_json(const struct box_config *c)
 		json_set_string(o, "target", c->binds[i].target);
 		json_set_bool(o, "readonly", c->binds[i].readonly);
 		json_set_bool(o, "optional", c->binds[i].optional);
-		json_set_bool(o, "is_file", c->binds[i].is_file);
 		json_set_bool(o, "system", c->binds[i].system);
 		json_append(j, o);
 	}
@@ -256,8 +255,6 @@ static int read_binds(const struct json *j, struct box_config *c, struct err *e)
 			r = read_flag(o, "readonly", &b->readonly, e);
 		if (r == 0)
 			r = read_flag(o, "optional", &b->optional, e);
-		if (r == 0)
-			r = read_flag(o, "is_file", &b->is_file, e);
 		if (r == 0)
 			r = read_flag(o, "system", &b->system, e);
 	}

@@ -103,14 +103,13 @@ static const char *const etc_names[] = {
 	"zshrc",
 };
 
-static void add_bind(struct box_config *c, const char *source, const char *target, bool is_file)
+static void add_bind(struct box_config *c, const char *source, const char *target)
 {
 	c->binds = xrealloc(c->binds, c->nbinds + 1, sizeof(*c->binds));
 	c->binds[c->nbinds++] = (struct box_bind){ .source = xstrdup(source),
 						   .target = xstrdup(target),
 						   .readonly = true,
 						   .optional = true,
-						   .is_file = is_file,
 						   .system = true };
 }
 
@@ -137,7 +136,7 @@ static int add_path(struct box_config *c, const char *path, struct err *e)
 	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) {
 		/* What this user cannot read, the box could not either. */
 		if (access(path, R_OK) == 0)
-			add_bind(c, path, path, S_ISREG(st.st_mode));
+			add_bind(c, path, path);
 		return 0;
 	}
 	if (!S_ISLNK(st.st_mode))
@@ -154,7 +153,7 @@ static int add_path(struct box_config *c, const char *path, struct err *e)
 	}
 	if (stat(canonical, &st) == 0 && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) &&
 	    access(canonical, R_OK) == 0 && fs_path_within(canonical, "/etc"))
-		add_bind(c, canonical, path, S_ISREG(st.st_mode));
+		add_bind(c, canonical, path);
 	return 0;
 }
 

@@ -126,11 +126,12 @@ int mount_attach(struct mount_list *l, int tree_fd, int target_fd, bool recursiv
 	return mount_remember(l, tree_fd, recursive, e);
 }
 
-int mount_open_source(const char *path, bool is_dir, uint64_t dev, uint64_t ino, int *ret_fd,
+int mount_open_source(const char *path, uint32_t flags, uint64_t dev, uint64_t ino, int *ret_fd,
 		      struct err *e)
 {
 	auto_close int fd = fs_openat2(AT_FDCWD, path, O_PATH | O_NOFOLLOW, 0,
 				       RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+	bool is_dir = !(flags & BOX_F_IS_FILE);
 	struct stat st;
 
 	if (fd == -ELOOP)
@@ -148,7 +149,7 @@ int mount_open_source(const char *path, bool is_dir, uint64_t dev, uint64_t ino,
 		return err_hint(e, "it was replaced since the sandbox was made; make the sandbox "
 				   "again with: ward run --recreate");
 	}
-	if (is_dir != S_ISDIR(st.st_mode))
+	if (!(flags & BOX_F_ANY_TYPE) && is_dir != S_ISDIR(st.st_mode))
 		return err_set(e, ERR_REFUSED, is_dir ? ENOTDIR : EISDIR, "%s",
 			       is_dir ? "not a directory" : "is a directory");
 	*ret_fd = steal_fd(&fd);

@@ -187,16 +187,15 @@ static int add_config_binds(struct box_plan *p, const struct box_config *c, uint
 {
 	for (size_t i = 0; i < c->nbinds; i++) {
 		const struct box_bind *b = &c->binds[i];
-		uint32_t flags = BOX_F_NODEV | (b->readonly ? BOX_F_RO : 0) |
-				 (b->system ? BOX_F_RECURSIVE : BOX_F_NOSUID | idmap);
+		uint32_t flags =
+			BOX_F_NODEV | BOX_F_ANY_TYPE | (b->readonly ? BOX_F_RO : 0) |
+			(b->system ? BOX_F_RECURSIVE : BOX_F_NOSUID | BOX_F_REACHABLE | idmap);
 		int r = check_target("bind", b->target, e);
 
 		if (r < 0)
 			return r;
 		if (b->optional)
 			flags |= BOX_F_OPTIONAL;
-		if (b->is_file)
-			flags |= BOX_F_IS_FILE;
 		add_op(p, BOX_OP_BIND, flags, b->target, b->source);
 	}
 	return 0;

@@ -87,8 +87,7 @@ static struct box_config *make_config(enum box_id_mode mode, bool host)
 	c->binds[1] = (struct box_bind){ .source = xstrdup("/etc/os-release"),
 					 .target = xstrdup("/etc/os-release"),
 					 .readonly = true,
-					 .optional = true,
-					 .is_file = true };
+					 .optional = true };
 	c->links = xcalloc(1, sizeof(*c->links));
 	c->nlinks = 1;
 	c->links[0] = (struct box_link){ xstrdup("/bin"), xstrdup("usr/bin") };
