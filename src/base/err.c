@@ -38,7 +38,8 @@ static void mark_cut(char *text, size_t size)
 	memcpy(text + at, "...", 4);
 }
 
-static void format(char *text, size_t size, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void format(char *text, size_t size, const char *fmt,
+							 va_list ap)
 {
 	int n = vsnprintf(text, size, fmt, ap);
 
