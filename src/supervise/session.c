@@ -3,23 +3,14 @@
  * session: one program in the box, as the supervisor sees it.
  *
  * The supervisor holds the master of a pty of the box's own devpts, or pipes; init gets the other
- * ends.  Output goes to the ring of recent output, to the log and to every attached client; when a
- * client has not taken what it was sent, reading stops, so that the program waits.  Without a
- * client nothing stops it.
+ * ends.  session_output.c and session_input.c move the bytes.
  *
  * States: STARTING until init answers, RUNNING, DRAINING when the leader is gone, ENDED when the
- * exit code was sent.  What was written before the leader ended is delivered before the exit code;
- * processes that keep the pipe or terminal open do not delay it, and what they write later goes to
- * the log only.
- *
- * Invariant: a stream has a loop source exactly when it is open, the program runs or ran, and no
- * attached client is blocked.
+ * exit code was sent.  A few ended sessions are kept, so that their last output can be looked at.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,49 +20,7 @@
 #include "base/text.h"
 #include "supervise/supervise_internal.h"
 
-enum { DRAIN_MAX = 262144, REDRAW_MS = 60 };
-
-static void drain(struct session *s);
-static void on_output(int fd, uint32_t events, void *arg);
-
-/* --- the ring of recent output --------------------------------------------------------------- */
-
-static void ring_add(struct session *s, const char *bytes, size_t n)
-{
-	if (n > SESSION_RING) {
-		bytes += n - SESSION_RING;
-		n = SESSION_RING;
-	}
-	/* It grows to its full size only for programs that write that much. */
-	while (s->ring_cap < SESSION_RING && s->ring_len + n > s->ring_cap) {
-		s->ring_cap = s->ring_cap ? s->ring_cap * 2 : 4096;
-		s->ring = xrealloc(s->ring, s->ring_cap, 1);
-	}
-	for (size_t i = 0; i < n; i++) {
-		s->ring[(s->ring_start + s->ring_len) % s->ring_cap] = bytes[i];
-		if (s->ring_len < s->ring_cap)
-			s->ring_len++;
-		else
-			s->ring_start = (s->ring_start + 1) % s->ring_cap;
-	}
-}
-
-static void ring_replay(struct session *s, struct client *c)
-{
-	size_t done = 0;
-
-	while (done < s->ring_len) {
-		size_t at = (s->ring_start + done) % s->ring_cap;
-		size_t n = s->ring_len - done;
-
-		if (n > s->ring_cap - at)
-			n = s->ring_cap - at;
-		if (n > SESSION_READ)
-			n = SESSION_READ;
-		client_send(c, CONTROL_OUTPUT, 1, s->ring + at, n);
-		done += n;
-	}
-}
+enum { DRAIN_MAX = 262144 };
 
 /* --- start ----------------------------------------------------------------------------------- */
 
@@ -291,256 +240,6 @@ struct session *session_pick(struct supervisor *sup, uint32_t id)
 	return running ? running : newest;
 }
 
-/* --- output ---------------------------------------------------------------------------------- */
-
-static bool blocked(const struct session *s)
-{
-	for (const struct client *c = s->sup->clients; c; c = c->next) {
-		if (c->session == s && client_blocked(c))
-			return true;
-	}
-	return false;
-}
-
-static void broadcast(struct session *s, uint16_t type, uint32_t arg, const void *p, size_t n)
-{
-	for (struct client *c = s->sup->clients; c; c = c->next) {
-		if (c->session == s)
-			client_send(c, type, arg, p, n);
-	}
-}
-
-static void stream_pause(struct session_stream *o)
-{
-	loop_remove(o->session->sup->loop, o->source);
-	o->source = NULL;
-}
-
-static void stream_close(struct session_stream *o)
-{
-	stream_pause(o);
-	if (o->fd >= 0)
-		close(o->fd);
-	o->fd = -1;
-}
-
-static void stream_resume(struct session_stream *o)
-{
-	struct err e = ERR_INIT;
-
-	/* Removed, not masked, while paused: a hang-up cannot be masked. */
-	if (o->fd >= 0 && !o->source &&
-	    loop_add(o->session->sup->loop, o->fd, EPOLLIN, on_output, o, &o->source, &e) < 0)
-		supervisor_note(o->session->sup, "session %u: %s", o->session->id, e.message);
-}
-
-enum taken { TAKEN_SOME, TAKEN_NOTHING, TAKEN_END };
-
-static enum taken take(struct session_stream *o)
-{
-	struct session *s = o->session;
-	char bytes[SESSION_READ];
-	ssize_t n = read(o->fd, bytes, sizeof(bytes));
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return TAKEN_NOTHING;
-	if (n <= 0) { /* EIO: nobody has the terminal open */
-		stream_close(o);
-		return TAKEN_END;
-	}
-	ring_add(s, bytes, (size_t)n);
-	recorder_write(&s->rec, bytes, (size_t)n);
-	o->drain_left -= o->drain_left < (size_t)n ? o->drain_left : (size_t)n;
-	if (!s->copy && s->attached)
-		broadcast(s, CONTROL_OUTPUT, o->number, bytes, (size_t)n);
-	return TAKEN_SOME;
-}
-
-static void pause_all(struct session *s)
-{
-	for (int i = 0; i < 2; i++)
-		stream_pause(&s->out[i]);
-}
-
-static void on_output(int fd, uint32_t events, void *arg)
-{
-	struct session_stream *o = arg;
-	struct session *s = o->session;
-
-	(void)events;
-	if (fd != o->fd || !o->source)
-		return;
-	take(o);
-	if (s->attached && blocked(s))
-		pause_all(s);
-	if (s->state == SESSION_DRAINING)
-		drain(s);
-}
-
-void session_resume(struct session *s)
-{
-	if (s->state == SESSION_STARTING || blocked(s))
-		return;
-	for (int i = 0; i < 2; i++)
-		stream_resume(&s->out[i]);
-	if (s->state == SESSION_DRAINING)
-		drain(s);
-}
-
-/* --- input ----------------------------------------------------------------------------------- */
-
-static void input_closed(struct session *s)
-{
-	loop_remove(s->sup->loop, s->in_source);
-	s->in_source = NULL;
-	if (s->in_fd >= 0)
-		close(s->in_fd);
-	s->in_fd = -1;
-	buf_free(&s->in);
-}
-
-static void input_done(struct session *s)
-{
-	for (struct client *c = s->sup->clients; c; c = c->next) {
-		if (c->session == s && c->input_pending) {
-			c->input_pending = false;
-			client_send(c, CONTROL_ACK, 0, NULL, 0);
-		}
-	}
-	if (s->in_eof && !s->spec.tty)
-		input_closed(s);
-}
-
-static void on_input(int fd, uint32_t events, void *arg);
-
-static void input_flush(struct session *s)
-{
-	struct err e = ERR_INIT;
-
-	while (s->in_fd >= 0 && s->in.len) {
-		ssize_t n = write(s->in_fd, s->in.data, s->in.len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n < 0)
-			input_closed(s); /* the program does not read any more */
-		else
-			buf_consume(&s->in, (size_t)n);
-	}
-	if (s->in_fd >= 0 && s->in.len) {
-		if (!s->in_source &&
-		    loop_add(s->sup->loop, s->in_fd, EPOLLOUT, on_input, s, &s->in_source, &e) < 0)
-			input_closed(s);
-		else
-			return;
-	}
-	loop_remove(s->sup->loop, s->in_source);
-	s->in_source = NULL;
-	buf_free(&s->in);
-	input_done(s);
-}
-
-static void on_input(int fd, uint32_t events, void *arg)
-{
-	(void)fd;
-	(void)events;
-	input_flush(arg);
-}
-
-void session_input(struct session *s, struct client *c, const char *bytes, size_t n)
-{
-	c->input_pending = true;
-	if (s->in_fd >= 0 && !s->in_eof)
-		buf_add(&s->in, bytes, n);
-	if (!s->in_source)
-		input_flush(s);
-}
-
-void session_eof(struct session *s, struct client *c)
-{
-	/* One of several viewers that has no more to say does not end the input. */
-	if (s->spec.tty || (s->owner && s->owner != c))
-		return;
-	s->in_eof = true;
-	if (s->in.len == 0)
-		input_closed(s);
-}
-
-static void set_size(struct session *s, uint16_t rows, uint16_t cols)
-{
-	struct winsize w = { .ws_row = rows, .ws_col = cols };
-
-	if (s->out[0].fd >= 0)
-		ioctl(s->out[0].fd, TIOCSWINSZ, &w);
-}
-
-static void on_redraw(void *arg)
-{
-	struct session *s = arg;
-
-	s->redraw = NULL;
-	set_size(s, s->size.ws_row, s->size.ws_col);
-}
-
-void session_resize(struct session *s, uint16_t rows, uint16_t cols, bool redraw)
-{
-	bool same = s->size.ws_row == rows && s->size.ws_col == cols;
-
-	if (!s->spec.tty || rows == 0 || cols == 0)
-		return;
-	s->size = (struct winsize){ .ws_row = rows, .ws_col = cols };
-	if (s->redraw)
-		return; /* the timer sets it */
-	if (redraw && same) {
-		/* Programs compare sizes before they draw: it has to differ for a moment. */
-		set_size(s, rows > 1 ? (uint16_t)(rows - 1) : (uint16_t)(rows + 1), cols);
-		s->redraw = loop_after(s->sup->loop, REDRAW_MS, on_redraw, s);
-		return;
-	}
-	set_size(s, rows, cols);
-}
-
-void session_close_out(struct session *s, struct client *c, uint32_t stream)
-{
-	(void)c;
-	if (s->spec.tty || s->attached != 1 || stream < 1 || stream > 2)
-		return;
-	stream_close(&s->out[stream - 1]);
-	if (s->state == SESSION_DRAINING)
-		drain(s);
-}
-
-void session_detached(struct session *s, struct client *c)
-{
-	if (s->owner == c) {
-		session_eof(s, c);
-		s->owner = NULL;
-	}
-	if (s->attached)
-		s->attached--;
-	session_resume(s);
-}
-
-void session_attached(struct session *s, struct client *c)
-{
-	uint32_t tty = s->spec.tty;
-
-	c->session = s;
-	c->fresh = true;
-	s->attached++;
-	client_send(c, CONTROL_STARTED, s->id, &tty, sizeof(tty));
-	ring_replay(s, c);
-	if (s->state == SESSION_ENDED) {
-		client_send(c, CONTROL_EXITED, (uint32_t)s->exit_code, NULL, 0);
-		c->session = NULL;
-		s->attached--;
-	} else if (blocked(s)) {
-		pause_all(s);
-	}
-}
-
 /* --- what init says -------------------------------------------------------------------------- */
 
 struct json *session_to_json(const struct session *s)
@@ -630,19 +329,20 @@ void session_failed(struct session *s, const struct err *why)
 	remove_session(s);
 }
 
-static void finish(struct session *s)
+void session_finish(struct session *s)
 {
 	s->state = SESSION_ENDED;
 	s->ended_at = now();
-	input_closed(s);
+	session_input_close(s);
 	if (!s->copy)
 		describe(s);
 	/* The text that a copy wrote to its standard error explains its exit code. */
 	if (s->copy)
-		broadcast(s, CONTROL_EXITED, (uint32_t)s->exit_code, s->ring,
-			  s->ring_len < ERR_MESSAGE_MAX / 2 ? s->ring_len : ERR_MESSAGE_MAX / 2);
+		session_broadcast(s, CONTROL_EXITED, (uint32_t)s->exit_code, s->ring,
+				  s->ring_len < ERR_MESSAGE_MAX / 2 ? s->ring_len
+								    : ERR_MESSAGE_MAX / 2);
 	else
-		broadcast(s, CONTROL_EXITED, (uint32_t)s->exit_code, NULL, 0);
+		session_broadcast(s, CONTROL_EXITED, (uint32_t)s->exit_code, NULL, 0);
 	for (struct client *c = s->sup->clients; c; c = c->next) {
 		if (c->session == s)
 			c->session = NULL;
@@ -651,25 +351,6 @@ static void finish(struct session *s)
 	s->owner = NULL;
 	session_resume(s); /* the background's output goes to the log */
 	supervisor_check_idle(s->sup);
-}
-
-/* Read what was written before the leader ended; then it is over. */
-static void drain(struct session *s)
-{
-	for (int i = 0; i < 2; i++) {
-		struct session_stream *o = &s->out[i];
-
-		while (o->fd >= 0 && o->drain_left) {
-			if (s->attached && blocked(s)) {
-				pause_all(s);
-				return; /* session_resume goes on */
-			}
-			if (take(o) != TAKEN_SOME)
-				break;
-		}
-	}
-	if (s->state == SESSION_DRAINING)
-		finish(s);
 }
 
 void session_exited(struct session *s, int wait_status)
@@ -681,9 +362,9 @@ void session_exited(struct session *s, int wait_status)
 	s->state = SESSION_DRAINING;
 	for (int i = 0; i < 2; i++)
 		s->out[i].drain_left = DRAIN_MAX;
-	if (s->attached && blocked(s))
+	if (s->attached && session_blocked(s))
 		return;
-	drain(s);
+	session_drain(s);
 }
 
 void session_free(struct session *s)
@@ -691,9 +372,9 @@ void session_free(struct session *s)
 	if (!s)
 		return;
 	loop_remove(s->sup->loop, s->redraw);
-	input_closed(s);
+	session_input_close(s);
 	for (int i = 0; i < 2; i++)
-		stream_close(&s->out[i]);
+		session_stream_close(&s->out[i]);
 	recorder_close(&s->rec);
 	spec_session_clear(&s->spec);
 	free(s->ring);

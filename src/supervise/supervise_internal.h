@@ -328,6 +328,15 @@ void session_close_out(struct session *s, struct client *c, uint32_t stream);
 void session_attached(struct session *s, struct client *c);
 void session_detached(struct session *s, struct client *c); /* a client is gone */
 void session_resume(struct session *s);			    /* a client took its output */
+/* Among the session files: is a client behind, stop reading, send to all attached, read what was
+ * written before the leader ended and then finish, tell everybody the exit code. */
+bool session_blocked(const struct session *s);
+void session_pause(struct session *s);
+void session_broadcast(struct session *s, uint16_t type, uint32_t arg, const void *p, size_t n);
+void session_drain(struct session *s);
+void session_finish(struct session *s);
+void session_input_close(struct session *s);
+void session_stream_close(struct session_stream *o);
 struct json *session_to_json(const struct session *s);
 /* Close and free everything (at the end of the supervisor). */
 void session_free(struct session *s);
