@@ -6,7 +6,8 @@
  *   detect.c        which id mode this user gets
  *   mapped.c        user namespaces made for their maps: id-mapped mounts, clean-up
  *   plan.c          box_config -> operations; plan_text.c: their names, text and JSON
- *   account.c       passwd, group and shadow rewriting: pure
+ *   idmapped.c      id-mapped mounts, made by real root for the child
+ *   account.c       passwd, group and shadow rewriting: pure; users.c: in the root
  *   mount.c         the mount system calls, by descriptor; the list of what was mounted
  *   root.c          directories and files inside the new root, never outside it
  *   upper.c         the writable layer before it is mounted
@@ -58,6 +59,12 @@ int mapped_write(pid_t pid, const struct box_ids *ids, struct err *e);
  */
 int mapped_owner_userns(const struct box_ids *ids, uint32_t uid, uint32_t gid, int *ret_fd,
 			struct err *e);
+
+/* --- idmapped.c ------------------------------------------------------------------------------ */
+
+/* Root mode: make the id-mapped mounts of the plan and send them to the child `pid`. */
+int idmapped_send(const struct box_config *c, const struct box_plan *p, int sock, pid_t pid,
+		  struct err *e);
 
 /* --- account.c ------------------------------------------------------------------------------- */
 
@@ -174,6 +181,11 @@ int apply_open_sources(struct box_build *b, struct err *e);
 int apply_plan(struct box_build *b, struct err *e);
 /* After the pivot: nothing is mounted that the plan did not list. */
 int apply_verify(struct box_build *b, struct err *e);
+
+/* --- users.c --------------------------------------------------------------------------------- */
+
+/* BOX_OP_USER: passwd, group and shadow of the root name the account. */
+int users_apply(struct box_build *b, size_t i, struct err *e);
 
 /* --- upper.c --------------------------------------------------------------------------------- */
 

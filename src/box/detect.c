@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -45,20 +46,32 @@ static bool helper_works(const char *path)
 	return (st.st_mode & S_ISUID) || getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
+/* The next word of a line of numbers; the text is changed. */
+static const char *next_word(char **p)
+{
+	char *word = *p + strspn(*p, " \t\n");
+
+	*p = word + strcspn(word, " \t\n");
+	if (**p)
+		*(*p)++ = '\0';
+	return word;
+}
+
 /* Does this process's user namespace hold all ids, as the first one does? */
 static bool in_initial_userns(void)
 {
+	static const char *const want[] = { "0", "0", "4294967295" };
 	auto_buf text = BUF_INIT;
-	struct err ignored = ERR_INIT;
 	auto_close int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
-	unsigned inside = 1;
-	unsigned outside = 1;
-	unsigned count = 0;
+	char *p;
 
-	if (fd < 0 || fs_read_fd(fd, 4096, &text, &ignored) < 0)
+	if (fd < 0 || fs_read_fd(fd, 4096, &text, NULL) < 0 || text.len == 0)
 		return false;
-	return sscanf(buf_str(&text), "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 &&
-	       outside == 0 && count == UINT32_MAX;
+	p = text.data;
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+		if (strcmp(next_word(&p), want[i]) != 0)
+			return false;
+	return true;
 }
 
 static void user_name(uid_t uid, char *out, size_t size)

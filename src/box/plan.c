@@ -12,6 +12,7 @@
  *   - masks are last before the pivot.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -61,13 +62,13 @@ static const struct fixed proc_ops[] = {
 };
 
 static const char *const proc_masks[] = {
-	"/proc/acpi",	       "/proc/asound", "/proc/interrupts", "/proc/kallsyms",
-	"/proc/kcore",	       "/proc/keys",   "/proc/kmsg",	   "/proc/latency_stats",
-	"/proc/sched_debug",   "/proc/scsi",   "/proc/timer_list", "/proc/timer_stats",
-	"/proc/sysrq-trigger",
+	"/proc/acpi",	     "/proc/asound", "/proc/interrupts", "/proc/kallsyms",
+	"/proc/kcore",	     "/proc/keys",   "/proc/kmsg",	 "/proc/latency_stats",
+	"/proc/sched_debug", "/proc/scsi",   "/proc/timer_list", "/proc/timer_stats",
 };
 
-static const char *const proc_readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys" };
+static const char *const proc_readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+					     "/proc/sysrq-trigger" };
 
 static const char *const sys_masks[] = {
 	"/sys/firmware",
@@ -382,6 +383,9 @@ static int check_config(const struct box_config *c, struct err *e)
 {
 	if (!c->spec || !c->dir || c->dir[0] != '/' || !c->home || !c->hostname || !c->hostname[0])
 		return err_set(e, ERR_INPUT, EINVAL, "box: the configuration is incomplete");
+	if (strlen(c->hostname) > HOST_NAME_MAX)
+		return err_set(e, ERR_INPUT, EINVAL, "host name '%s': longer than %d bytes",
+			       c->hostname, HOST_NAME_MAX);
 	if (c->ids.mode >= BOX_ID_MODE_MAX || c->ids.nuid == 0 || c->ids.ngid == 0 ||
 	    c->ids.nuid > BOX_EXTENTS_MAX || c->ids.ngid > BOX_EXTENTS_MAX)
 		return err_set(e, ERR_INPUT, EINVAL, "box: the configuration has no id maps");

@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "box/box_internal.h"
 
 /* First character of a sysctl file, or 0 when there is none. */
@@ -90,20 +91,35 @@ int probe_explain_userns(int code, struct err *e)
 	}
 }
 
+enum { KERNEL_MAJOR = 5, KERNEL_MINOR = 15 };
+
+/* The number that *p begins with; 0 when there is none. */
+static uint64_t leading_number(const char **p)
+{
+	size_t n = strspn(*p, "0123456789");
+	auto_free char *digits = xstrndup(*p, n);
+	uint64_t v = 0;
+
+	*p += n;
+	return text_u64(digits, UINT32_MAX, &v) == 0 ? v : 0;
+}
+
 static int check_kernel(struct err *e)
 {
 	struct utsname u;
-	unsigned major = 0;
-	unsigned minor = 0;
+	const char *p = u.release;
+	uint64_t major;
+	uint64_t minor;
 
 	if (uname(&u) < 0)
 		return err_sys(e, "kernel version");
-	if (sscanf(u.release, "%u.%u", &major, &minor) != 2 || major < 5 ||
-	    (major == 5 && minor < 15)) {
-		err_set(e, ERR_HOST, ENOSYS, "kernel: %s is too old, 5.15 is needed", u.release);
-		return err_hint(e, "upgrade the kernel");
-	}
-	return 0;
+	major = leading_number(&p);
+	minor = *p == '.' ? (p++, leading_number(&p)) : 0;
+	if (major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR))
+		return 0;
+	err_set(e, ERR_HOST, ENOSYS, "kernel: %s is too old, %d.%d is needed", u.release,
+		KERNEL_MAJOR, KERNEL_MINOR);
+	return err_hint(e, "upgrade the kernel");
 }
 
 static int check_seccomp(struct err *e)
