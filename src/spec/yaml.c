@@ -315,7 +315,7 @@ struct json *yaml_node_to_json(const struct yaml_node *v)
 		const struct yaml_node *v;
 		struct json *j; /* borrowed from its parent, which owns it */
 		size_t next;
-	} open[YAML_DEPTH_MAX];
+	} open[YAML_DEPTH_MAX] = { { 0 } };
 	struct json *root = NULL;
 	size_t depth = 0;
 
