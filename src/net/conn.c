@@ -350,7 +350,7 @@ static void on_dialled(const struct dial_result *r, void *arg)
 		c->peer = r->peer;
 		tune(r->fd);
 		/* The rules may have changed on the way. */
-		if (!dial_still_allowed(c->proxy->rules, &c->req.host, c->req.port, &c->peer,
+		if (!dial_still_allowed(c->proxy, &c->req.host, c->req.port, &c->peer,
 					&c->verdict)) {
 			answer_denied(c);
 			return;
@@ -820,7 +820,7 @@ static void on_timer(void *arg)
 void conn_recheck(struct conn *c)
 {
 	if (c->up.fd < 0 || !under_way(c) ||
-	    dial_still_allowed(c->proxy->rules, &c->req.host, c->req.port, &c->peer, &c->verdict))
+	    dial_still_allowed(c->proxy, &c->req.host, c->req.port, &c->peer, &c->verdict))
 		return;
 	conn_abort(c, "deny", "the rules changed");
 }

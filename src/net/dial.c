@@ -94,43 +94,22 @@ static void on_denied(void *arg)
 	finish(d, DIAL_DENIED, d->result.verdict.reason);
 }
 
-/*
- * Is it an address of this host?  A UDP socket that is "connected" to it sends nothing, but shows
- * which source address the kernel would use: the same one, exactly when it is local.
- */
-static bool is_own_address(const struct sockaddr_storage *addr)
-{
-	struct sockaddr_storage self = { 0 };
-	socklen_t size = sizeof(self);
-	auto_close int fd = socket(addr->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || connect(fd, (const struct sockaddr *)addr, addr_size(addr)) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&self, &size) != 0)
-		return false; /* no route either: the connection will fail */
-	if (addr->ss_family == AF_INET)
-		return memcmp(&((struct sockaddr_in *)&self)->sin_addr,
-			      &((const struct sockaddr_in *)addr)->sin_addr, 4) == 0;
-	return memcmp(&((struct sockaddr_in6 *)&self)->sin6_addr,
-		      &((const struct sockaddr_in6 *)addr)->sin6_addr, 16) == 0;
-}
-
-static void decide_dialled(const struct policy_rules *rules, const struct policy_host *host,
-			   uint16_t port, const struct sockaddr_storage *addr,
-			   struct policy_verdict *ret)
+static void decide_dialled(const struct proxy *p, const struct policy_host *host, uint16_t port,
+			   const struct sockaddr_storage *addr, struct policy_verdict *ret)
 {
 	const struct sockaddr *sa = (const struct sockaddr *)addr;
 
-	policy_decide_address(rules, host, port, sa, ret);
+	policy_decide_address(p->rules, host, port, sa, ret);
 	/* The host's loopback and private addresses were named by the rule that let them pass. */
-	if (ret->allow && !ret->host_service && !policy_address_special(sa) && is_own_address(addr))
-		policy_decide_own_address(rules, port, sa, ret);
+	if (ret->allow && !ret->host_service && !policy_address_special(sa) &&
+	    own_address_is(p->routes, sa))
+		policy_decide_own_address(p->rules, port, sa, ret);
 }
 
-bool dial_still_allowed(const struct policy_rules *rules, const struct policy_host *host,
-			uint16_t port, const struct sockaddr_storage *peer,
-			struct policy_verdict *ret)
+bool dial_still_allowed(const struct proxy *p, const struct policy_host *host, uint16_t port,
+			const struct sockaddr_storage *peer, struct policy_verdict *ret)
 {
-	decide_dialled(rules, host, port, peer, ret);
+	decide_dialled(p, host, port, peer, ret);
 	return ret->allow;
 }
 
@@ -225,7 +204,7 @@ static void offer(struct dial *d, bool v6, const uint8_t *bytes)
 	if (d->naddr == DNS_ADDRESSES_MAX)
 		return;
 	make_addr(v6, bytes, d->port, &addr);
-	decide_dialled(d->proxy->rules, &d->host, d->port, &addr, &verdict);
+	decide_dialled(d->proxy, &d->host, d->port, &addr, &verdict);
 	if (verdict.allow)
 		d->addr[d->naddr++] = addr;
 	if (verdict.allow || d->naddr == 0)

@@ -4,6 +4,7 @@
  *
  *   tls_hello.c, dns.c, hosts.c, forward.c   pure: bytes in, a value or a refusal out
  *   resolve.c   names to addresses, asynchronously
+ *   own_address.c  is an address the host's own?
  *   dial.c      decide, resolve, decide again on every address, connect
  *   flow.c      one direction of bytes between two sockets, with back-pressure
  *   conn.c      one connection of the box: requests, exchanges, tunnels
@@ -119,6 +120,12 @@ void resolver_free(struct resolver *r); /* takes NULL; no lookup may be under wa
 struct lookup *resolve_start(struct resolver *r, const char *name, resolve_fn *fn, void *arg);
 void resolve_cancel(struct lookup *l); /* takes NULL; fn is not called */
 
+/* --- own_address.c --------------------------------------------------------------------------- */
+
+int own_address_open(int *ret_fd, struct err *e);
+/* Also when the kernel cannot be asked: the policy then needs a rule for exactly that address. */
+bool own_address_is(int fd, const struct sockaddr *addr);
+
 /* --- dial.c ---------------------------------------------------------------------------------- */
 
 enum dial_outcome {
@@ -145,9 +152,8 @@ struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_
 			void *arg);
 void dial_cancel(struct dial *d); /* takes NULL; fn is not called */
 /* May a connection that was made under earlier rules go on? */
-bool dial_still_allowed(const struct policy_rules *rules, const struct policy_host *host,
-			uint16_t port, const struct sockaddr_storage *peer,
-			struct policy_verdict *ret);
+bool dial_still_allowed(const struct proxy *p, const struct policy_host *host, uint16_t port,
+			const struct sockaddr_storage *peer, struct policy_verdict *ret);
 
 /* --- flow.c ---------------------------------------------------------------------------------- */
 
@@ -267,6 +273,7 @@ struct proxy {
 	int log;
 	struct policy_rules *rules; /* NULL denies everything */
 	struct resolver *resolver;
+	int routes; /* own_address_open */
 	struct end listeners[PROXY_LISTENERS_MAX];
 	size_t nlisteners;
 	struct loop_source *accept_timer;

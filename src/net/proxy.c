@@ -137,24 +137,29 @@ static int take_message(struct proxy *p, struct wire_msg *m, bool *ret_go, struc
 	}
 }
 
-/* Everything up to GO. 1: go. 0: the supervisor is gone. */
+/*
+ * Everything up to GO. 1: go. 0: the supervisor is gone.  After an error the rest is read all the
+ * same: a socket that is closed with packets in it takes our answer with it.
+ */
 static int take_start(struct proxy *p, struct wire_msg *m, struct err *e)
 {
 	bool go = false;
+	int first = 0;
 
 	while (!go) {
+		struct err later = ERR_INIT;
 		int r = wire_recv(p->wire, m);
 
 		if (r == 0)
-			return 0;
+			return first;
 		if (r < 0)
 			return err_set(e, ERR_SYSTEM, r, "proxy: cannot read the start messages");
-		r = take_message(p, m, &go, e);
+		r = take_message(p, m, &go, first == 0 ? e : &later);
 		wire_msg_clear(m);
-		if (r != 0)
-			return r;
+		if (first == 0)
+			first = r;
 	}
-	return 1;
+	return first == 0 ? 1 : first;
 }
 
 static void on_wire(int fd, uint32_t events, void *arg)
@@ -291,6 +296,8 @@ static int start(struct proxy *p, struct err *e)
 	if (r == 0)
 		r = resolver_new(p->loop, &p->resolver, e);
 	if (r == 0)
+		r = own_address_open(&p->routes, e);
+	if (r == 0)
 		r = confine_final(e);
 	if (r == 0 && fcntl(p->wire, F_SETFL, O_RDWR | O_NONBLOCK) != 0)
 		r = err_sys(e, "proxy: cannot make the supervisor's socket non-blocking");
@@ -316,6 +323,8 @@ static void stop(struct proxy *p)
 	policy_rules_free(p->rules);
 	if (p->log >= 0)
 		close(p->log);
+	if (p->routes >= 0)
+		close(p->routes);
 	free(p);
 }
 
@@ -326,6 +335,7 @@ int net_proxy_serve(int wire_fd, struct err *e)
 
 	p->wire = wire_fd;
 	p->log = -1;
+	p->routes = -1;
 	r = confine_early(wire_fd, e);
 	if (r == 0)
 		r = start(p, e);
