@@ -85,14 +85,67 @@ static int write_direct(pid_t pid, const struct box_extent *u, uint32_t nu,
 	return r < 0 ? r : write_proc(pid, "gid_map", buf_str(&gid_text), e);
 }
 
+/* Reap a child that reports a failure as one struct err in a pipe. */
+static int finish_child(pid_t pid, int err_fd, struct err *e)
+{
+	struct err got;
+	ssize_t n;
+	int status = 0;
+
+	do {
+		n = read(err_fd, &got, sizeof(got));
+	} while (n < 0 && errno == EINTR);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (n == (ssize_t)sizeof(got)) {
+		*e = got;
+		return got.code < 0 ? got.code : -EIO;
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(e, ERR_SYSTEM, EIO, "helper process ended unexpectedly");
+	return 0;
+}
+
+/*
+ * Both helpers at once: each takes milliseconds, nearly all of a box's start, and neither needs the
+ * other's result. The second one is run by a child for the time being.
+ */
+static int write_range(pid_t pid, const struct box_ids *ids, struct err *e)
+{
+	struct err gid_err = ERR_INIT;
+	int report[2];
+	pid_t child;
+	int r;
+	int rg;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe");
+	child = fork();
+	if (child == 0) {
+		if (run_helper("/usr/bin/newgidmap", pid, ids->gid, ids->ngid, &gid_err) < 0) {
+			fs_write_all(report[1], &gid_err, sizeof(gid_err));
+			_exit(1);
+		}
+		_exit(0);
+	}
+	r = child < 0 ? err_sys(e, "fork") : 0;
+	close(report[1]);
+	if (r == 0)
+		r = run_helper("/usr/bin/newuidmap", pid, ids->uid, ids->nuid, e);
+	rg = child < 0 ? 0 : finish_child(child, report[0], &gid_err);
+	close(report[0]);
+	if (r == 0 && rg < 0 && e)
+		*e = gid_err;
+	return r < 0 ? r : rg;
+}
+
 int mapped_write(pid_t pid, const struct box_ids *ids, struct err *e)
 {
 	int r;
 
 	switch ((enum box_id_mode)ids->mode) {
 	case BOX_ID_RANGE:
-		r = run_helper("/usr/bin/newuidmap", pid, ids->uid, ids->nuid, e);
-		return r < 0 ? r : run_helper("/usr/bin/newgidmap", pid, ids->gid, ids->ngid, e);
+		return write_range(pid, ids, e);
 	case BOX_ID_SINGLE:
 		/* Without this the kernel refuses a gid map that is written without privilege. */
 		r = write_proc(pid, "setgroups", "deny", e);
@@ -222,26 +275,6 @@ static _Noreturn void run_child(const struct box_ids *ids, int go_fd, int err_fd
 		_exit(1);
 	}
 	_exit(0);
-}
-
-static int finish_child(pid_t pid, int err_fd, struct err *e)
-{
-	struct err got;
-	ssize_t n;
-	int status = 0;
-
-	do {
-		n = read(err_fd, &got, sizeof(got));
-	} while (n < 0 && errno == EINTR);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (n == (ssize_t)sizeof(got)) {
-		*e = got;
-		return got.code < 0 ? got.code : -EIO;
-	}
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return err_set(e, ERR_SYSTEM, EIO, "helper process ended unexpectedly");
-	return 0;
 }
 
 int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e), void *arg,
