@@ -316,19 +316,35 @@ FIELD_READER(field_texts)
 	return read_texts(r, f, v, out, NULL);
 }
 
-static int check_pattern(const struct field_reader *r, const struct yaml_node *item, const char *s)
+static int check_pattern(const struct field_reader *r, const struct yaml_node *item, bool allow,
+			 const char *s)
 {
 	/* Only the check is wanted; the set that counts is put together per sandbox. */
 	struct policy_rules *scratch = policy_rules_new();
-	int ret = policy_rules_add(scratch, true, s, "kit", r->e);
+	int ret = policy_rules_add(scratch, allow, s, "kit", r->e);
 
 	policy_rules_free(scratch);
 	return ret < 0 ? err_prefix(r->e, "%s:%u", r->origin, item->line) : 0;
 }
 
-FIELD_READER(field_patterns)
+static int check_allow(const struct field_reader *r, const struct yaml_node *item, const char *s)
 {
-	return read_texts(r, f, v, out, check_pattern);
+	return check_pattern(r, item, true, s);
+}
+
+static int check_deny(const struct field_reader *r, const struct yaml_node *item, const char *s)
+{
+	return check_pattern(r, item, false, s);
+}
+
+FIELD_READER(field_allow)
+{
+	return read_texts(r, f, v, out, check_allow);
+}
+
+FIELD_READER(field_deny)
+{
+	return read_texts(r, f, v, out, check_deny);
 }
 
 FIELD_READER(field_env)

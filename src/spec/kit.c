@@ -238,7 +238,7 @@ static const struct field oauth_v[] = {
 	{ "tokenEndpoint", field_section, .sub = &endpoint_fields },
 	{ "sentinels", field_any, DROP },
 	{ "credentialFile", field_section, .sub = &credential_file_fields },
-	{ "resourceHosts", field_patterns, DROP },
+	{ "resourceHosts", field_allow, DROP },
 	{ "responseFields", field_any, DROP },
 	{ "passthrough", field_any, DROP },
 };
@@ -267,8 +267,8 @@ FIELDS(credential_fields, "a credential", credential_v, sizeof(struct kit_creden
 /* permissions, ports, environment */
 
 static const struct field network_v[] = {
-	{ "allow", field_patterns, KIT(net_allow) },
-	{ "deny", field_patterns, KIT(net_deny) },
+	{ "allow", field_allow, KIT(net_allow) },
+	{ "deny", field_deny, KIT(net_deny) },
 };
 FIELDS(network_fields, "permissions.network", network_v, 0, NULL);
 

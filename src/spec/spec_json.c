@@ -472,13 +472,13 @@ static int check_spec(const struct spec *s, struct err *e)
 	return 0;
 }
 
-static int check_patterns(const struct strv *patterns, struct err *e)
+static int check_patterns(const struct strv *patterns, bool allow, struct err *e)
 {
 	struct policy_rules *scratch = policy_rules_new();
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < patterns->n; i++)
-		r = policy_rules_add(scratch, true, patterns->v[i], "spec", e);
+		r = policy_rules_add(scratch, allow, patterns->v[i], "spec", e);
 	policy_rules_free(scratch);
 	return r;
 }
@@ -507,9 +507,9 @@ int spec_from_json(const struct json *j, struct spec **ret, struct err *e)
 	if (r == 0)
 		r = check_spec(s, e);
 	if (r == 0)
-		r = check_patterns(&s->allow_hosts, e);
+		r = check_patterns(&s->allow_hosts, true, e);
 	if (r == 0)
-		r = check_patterns(&s->deny_hosts, e);
+		r = check_patterns(&s->deny_hosts, false, e);
 	if (r < 0) {
 		spec_free(s);
 		return r;

@@ -70,7 +70,7 @@ static const char every_field[] =
 	"permissions:\n"
 	"  network:\n"
 	"    allow: [example.org, \"**.example.org:443\", \"10.1.0.0/16\"]\n"
-	"    deny: [\"bad.example.org\"]\n"
+	"    deny: [\"bad.example.org\", \"**.com\"]\n"
 	"ports:\n"
 	"  - {container: 8080, protocol: tcp, name: web}\n"
 	"environment: {variables: {A: \"1\", B: x=y}}\n"
@@ -112,7 +112,7 @@ static void test_every_field(void **state)
 	assert_non_null(json_get(k->credentials[0].raw, "oauth"));
 	assert_null(k->credentials[1].env_name);
 	assert_int_equal(k->net_allow.n, 3);
-	assert_int_equal(k->net_deny.n, 1);
+	assert_int_equal(k->net_deny.n, 2);
 	assert_string_equal(strv_env_get(&k->env, "B"), "x=y");
 	assert_string_equal(k->binary, "x2");
 	assert_string_equal(k->credential_files.v[0], ".x/auth.json");
