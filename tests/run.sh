@@ -106,19 +106,20 @@ prepare_cache() {
 }
 
 unpack_rootfs() { # USER
-	local dir=$top/rootfs.$1/root
+	local own=$top/rootfs.$1/own
 	[ -f "$cache/rootfs.tar" ] || return 0
-	mkdir -p "$top/rootfs.$1"
-	chmod 0755 "$top/rootfs.$1"
-	[ "$1" = "$(id -un)" ] || chmod 0777 "$top/rootfs.$1"
-	become "$1" "$top/repo/tests/setup-rootfs.sh" unpack "$cache/rootfs.tar" "$dir" >&2 && echo "$dir"
+	mkdir -m 0777 "$top/rootfs.$1"
+	chmod 0777 "$top/rootfs.$1"
+	become "$1" mkdir "$own"
+	become "$1" "$top/repo/tests/setup-rootfs.sh" unpack "$cache/rootfs.tar" "$own/root" >&2 && echo "$own/root"
 }
 
+# As its owner, with the ids that own what is in it.
 remove_rootfs() { # DIR
 	local user=${1##*.}
 	rm -rf "$1" 2>/dev/null && return 0
-	become "$user" mmdebstrap --unshare-helper rm -rf "$1/root" >/dev/null 2>&1
-	become "$user" rm -rf "$1/root" >/dev/null 2>&1
+	become "$user" mmdebstrap --unshare-helper rm -rf "$1/own/root" >/dev/null 2>&1
+	become "$user" rm -rf "$1/own" >/dev/null 2>&1
 	rm -rf "$1" 2>/dev/null
 }
 

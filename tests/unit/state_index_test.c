@@ -203,7 +203,6 @@ static void test_lying_key(void **state)
 	struct fixture *f = *state;
 	auto_json one = own_spec(1, "claude-app", "/srv/app");
 	auto_json two = own_spec(2, "claude-lib", "/srv/lib");
-	auto_free char *keys = xasprintf("%s/keys", f->paths.data);
 	struct record_key k;
 	struct sandbox *s = NULL;
 	auto_store st = STORE_INIT;
