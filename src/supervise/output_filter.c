@@ -288,7 +288,7 @@ static bool string_byte(struct output_filter *f, unsigned char c)
 	return c == C_CAN || c == C_SUB || ++f->dropped > FILTER_STRING_MAX;
 }
 
-static void feed_escape(struct output_filter *f, unsigned char c, struct buf *out);
+static void feed_byte(struct output_filter *f, unsigned char c, struct buf *out);
 
 static void feed_osc(struct output_filter *f, unsigned char c, struct buf *out)
 {
@@ -298,7 +298,7 @@ static void feed_osc(struct output_filter *f, unsigned char c, struct buf *out)
 		end(f, false, out);
 		buf_putc(&f->pending, C_ESC);
 		begin(f, ESCAPE);
-		feed_escape(f, c, out);
+		feed_byte(f, c, out);
 		return;
 	}
 	if (c == C_BEL || was_escape) {
@@ -321,7 +321,7 @@ static void feed_string(struct output_filter *f, unsigned char c, struct buf *ou
 		end(f, false, out);
 		buf_putc(&f->pending, C_ESC);
 		begin(f, ESCAPE);
-		feed_escape(f, c, out);
+		feed_byte(f, c, out);
 		return;
 	}
 	if (string_byte(f, c))
@@ -432,8 +432,6 @@ static void feed_ground(struct output_filter *f, unsigned char c, struct buf *ou
 		f->modes &= ~(uint32_t)FILTER_CHARSET;
 	buf_putc(out, (char)c);
 }
-
-static void feed_byte(struct output_filter *f, unsigned char c, struct buf *out);
 
 static void feed_utf8(struct output_filter *f, unsigned char c, struct buf *out)
 {

@@ -95,6 +95,8 @@ static void test_drops(void **state)
 		{ "a\033]0;title\033[31mb", "a\033[31mb" },
 		{ "a\033[1;2\033[31mb\033[3\030c\033]0;x\032d", "a\033[31mbcd" },
 		{ "a\033P1;2\033[0mb", "a\033[0mb" },
+		{ "a\033]0;x\033\033P$q\033\\b", "ab" },
+		{ "a\033P0;x\033\033[21tb", "ab" },
 		/* controls inside a sequence act at once, as in a terminal */
 		{ "a\033[2\n1tb", "a\nb" },
 		{ "a\033[3\n1mb", "a\n\033[31mb" },
