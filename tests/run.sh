@@ -23,10 +23,11 @@ build=${BUILD:-$repo/build}
 cache=${WARD_TEST_CACHE:-/var/tmp/ward-test-cache.$(id -un)}
 top=$(mktemp -d /tmp/ward-test.XXXXXX) || exit 1
 results=$top/results
-seconds_per_test=300
+seconds_per_suite=1200
 
 cleanup() {
 	local dir
+	[ -z "$runner" ] || kill "$runner" 2>/dev/null
 	for dir in "$top"/rootfs.*; do
 		[ ! -e "$dir" ] || remove_rootfs "$dir"
 	done
@@ -34,6 +35,7 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
+runner= # the bats that runs: in a process group of its own, so Ctrl-C does not reach it
 
 say() {
 	echo "tests/run.sh: $*" >&2
@@ -149,9 +151,12 @@ run_bats() { # SUITE USER ROOTFS
 	# shellcheck disable=SC2086 # WARD_BATS is a list of arguments
 	become "$user" env "WARD=$WARD" "WARD_REPO=$top/repo" ${WARD_FIXTURES:+"WARD_FIXTURES=$WARD_FIXTURES"} \
 		${WARD_AGENTS:+"WARD_AGENTS=$WARD_AGENTS"} ${3:+"WARD_ROOTFS=$3"} ${CI:+"CI=$CI"} \
-		"BATS_TEST_TIMEOUT=$seconds_per_test" TERM=xterm \
-		bats --formatter tap ${WARD_BATS:-} "${files[@]}" >"$top/$suite.$user.tap" 2>&1 </dev/null
+		TERM=xterm timeout --kill-after=30 "$seconds_per_suite" \
+		bats --formatter tap ${WARD_BATS:-} "${files[@]}" >"$top/$suite.$user.tap" 2>&1 </dev/null &
+	runner=$!
+	wait "$runner"
 	status=$?
+	runner=
 	python3 "$repo/tests/lib/count.py" tap "$suite($user)" "$top/$suite.$user.tap" "$status" "${skips[@]}" |
 		tee -a "$results"
 }
