@@ -80,7 +80,7 @@ static const struct {
 	[REFUSE_ABOVE_HOME] = { "your home directory is in it", "give a project directory" },
 	[REFUSE_OWN] = { "Ward's own files are in it, and a sandbox must not reach them",
 			 "give another directory" },
-	[REFUSE_SYSTEM] = { "it belongs to the system", "give a project directory" },
+	[REFUSE_SYSTEM] = { "it belongs to the system", "give a file or directory of your own" },
 	[REFUSE_TOP] = { "it holds more than one project", "give a directory below it" },
 	[REFUSE_CREDENTIALS] = { "it holds credentials",
 				 "lend a key with -e NAME, or see --credentials" },
