@@ -171,8 +171,10 @@ static int parse_host(const char *text, const struct parts *p, bool allow, struc
 	if (memchr(host, '*', n) != NULL)
 		return bad(text, "a star may only stand in front, as *.NAME, **.NAME or **", e);
 	r = policy_host_parse(host, n, &parsed, e);
-	if (r != 0)
-		return err_prefix(e, "rule");
+	if (r != 0) {
+		err_prefix(e, "rule");
+		return r;
+	}
 	if (ret->kind != RULE_NAME && parsed.kind != POLICY_HOST_NAME)
 		return bad(text, "a star needs a name behind it, not an address", e);
 	if (ret->kind != RULE_NAME && allow && is_public_suffix(parsed.name))

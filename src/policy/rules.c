@@ -124,8 +124,8 @@ static int read_line(struct policy_rules *r, const char *line, size_t n, size_t 
 		return bad_line(number, "the origin is too long", e);
 	err = policy_rules_add(r, allow, pattern, tab + 1, e);
 	if (err != 0)
-		return err_prefix(e, "rule set, line %zu", number);
-	return 0;
+		err_prefix(e, "rule set, line %zu", number);
+	return err;
 }
 
 int policy_rules_read(const char *text, size_t n, struct policy_rules **ret, struct err *e)
