@@ -19,6 +19,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -225,13 +226,40 @@ static int op_dir(struct box_build *b, size_t i, struct err *e)
 			   op->flags & BOX_F_NOFOLLOW, NULL, e);
 }
 
-static int op_file(struct box_build *b, size_t i, struct err *e)
+static int write_file(struct box_build *b, const struct box_op *op, struct err *e)
 {
-	const struct box_op *op = &b->p->ops[i];
 	struct root_owner space;
 
 	return root_write(b->root_fd, op->target, op->content, strlen(op->content), op->mode,
 			  owner_of(b, op, &space), op->flags & BOX_F_IF_MISSING, e);
+}
+
+/* setfsuid(2) tells nothing but the id before; asking again shows whether it took. */
+static bool switch_fs_ids(uint32_t uid, uint32_t gid)
+{
+	setfsgid(gid);
+	setfsuid(uid);
+	return (uint32_t)setfsgid((gid_t)-1) == gid && (uint32_t)setfsuid((uid_t)-1) == uid;
+}
+
+/*
+ * Files in the agent's home are made with the agent's rights: what it put there in an earlier run,
+ * symbolic links for instance, leads no further than the agent gets by itself.
+ */
+static int op_file(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	const struct box_ids *ids = &b->c->ids;
+	int r;
+
+	if (!(op->flags & BOX_F_AGENT) || !fs_path_within(op->target, b->c->home))
+		return write_file(b, op, e);
+	if (!switch_fs_ids(ids->agent_uid, ids->agent_gid))
+		return err_set(e, ERR_SYSTEM, EPERM, "cannot act as the agent");
+	r = write_file(b, op, e);
+	if (!switch_fs_ids(0, 0))
+		return err_set(e, ERR_SYSTEM, EPERM, "cannot act as root again");
+	return r;
 }
 
 static int op_symlink(struct box_build *b, size_t i, struct err *e)

@@ -339,8 +339,8 @@ static int remove_files(void *arg, struct err *e)
 
 int box_remove_files(const struct box_ids *ids, int sandbox_dirfd, struct err *e)
 {
-	/* Real root reaches every id as it is; from a namespace it would lose its own files. */
-	if (ids->mode == BOX_ID_ROOT)
+	/* Real root reaches every id as it is, and with one id all files are the user's own. */
+	if (ids->mode != BOX_ID_RANGE)
 		return remove_files(&sandbox_dirfd, e);
 	return box_run_mapped(ids, remove_files, &sandbox_dirfd, e);
 }

@@ -238,9 +238,10 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 		r = check_target("volume", v->target, e);
 		if (r < 0)
 			return r;
-		/* Nothing may be left behind in a workspace, not even a mount point. */
+		/* Nothing may be left behind in a workspace, not even a mount point; and what a
+		 * symbolic link in it names is the repository's choice, not the user's. */
 		if (within_workspace(s, v->target))
-			flags |= BOX_F_EXISTING;
+			flags |= BOX_F_EXISTING | BOX_F_NOFOLLOW;
 		op = add_op(p, BOX_OP_BIND, flags, v->target, v->source);
 		/* Editors replace a file by rename; its inode says nothing. */
 		op->dev = v->is_dir ? v->dev : 0;

@@ -31,8 +31,7 @@ int root_open(int root_fd, const char *path, int flags, uint64_t resolve)
 static int explain(int code, struct err *e)
 {
 	if (code == -ELOOP)
-		return err_set(e, ERR_REFUSED, ELOOP,
-			       "the template has a symbolic link in the way");
+		return err_set(e, ERR_REFUSED, ELOOP, "a symbolic link is in the way");
 	if (code == -EACCES || code == -EOVERFLOW || code == -EPERM) {
 		err_set(e, ERR_HOST, code,
 			"cannot be made: its directory belongs to an id that the box does not "
