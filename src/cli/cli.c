@@ -33,8 +33,7 @@ int cli_exit_code(const struct cli *c, const struct err *e)
 
 /* --- sandboxes named on the command line ------------------------------------------------------ */
 
-/* Names and ids alike: letters, digits, and inside also . _ - */
-static bool could_be_name(const char *s)
+bool cli_could_be_name(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -54,7 +53,7 @@ int cli_find(struct cli *c, const char *name, struct sandbox **ret, struct err *
 {
 	auto_buf shown = BUF_INIT;
 
-	if (could_be_name(name))
+	if (cli_could_be_name(name))
 		return state_find(&c->engine.paths, name, ret, e);
 	text_escape(&shown, name, strlen(name), 80);
 	return err_set(e, ERR_USAGE, -EINVAL, "'%s' cannot be the name of a sandbox",
@@ -149,8 +148,8 @@ static int check_operands(const struct cli *c, struct err *e)
 	size_t n = c->operands.v.n;
 
 	if (n < v->min)
-		return err_set(e, ERR_USAGE, -EINVAL, "%s: %s expected: %s", v->name,
-			       n ? "more is" : "something is", v->operands);
+		return err_set(e, ERR_USAGE, -EINVAL, "%s: too few arguments: %s", v->name,
+			       v->operands);
 	if (n > v->max) {
 		auto_buf shown = BUF_INIT;
 		const char *extra = c->operands.v.v[v->max];
@@ -242,7 +241,7 @@ static int hidden_complete(const char *what)
 		state_list_free(list, n);
 	}
 	for (size_t i = 0; i < names.n; i++) {
-		if (could_be_name(names.v[i]))
+		if (cli_could_be_name(names.v[i]))
 			buf_printf(&b, "%s\n", names.v[i]);
 	}
 	engine_context_clear(&c);

@@ -126,6 +126,8 @@ int cli_run(const char *program, int argc, char **argv);
 int cli_exit_code(const struct cli *c, const struct err *e);
 /* The exit code of several attempts: the worse one. */
 int cli_worse(int a, int b);
+/* Names and ids alike: letters, digits, and inside also . _ -; at most 63. */
+bool cli_could_be_name(const char *s);
 /* A sandbox named on the command line; a word that can be no name is a usage error. */
 int cli_find(struct cli *c, const char *name, struct sandbox **ret, struct err *e);
 /* Its spec; a damaged record is ERR_CORRUPT with the cure. */
@@ -141,12 +143,15 @@ bool cli_confirm(const char *question);
 void term_error(const struct err *e);
 /* "ward: ..." on stderr: a remark about what happens, suppressed by -q. */
 void term_note(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The same, never suppressed. */
+void term_newline(void); /* on stderr */
+/* The same as term_note, never suppressed. */
 void term_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void term_debug(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Results. Failure to write (a full disk, a closed pipe) is an error of the verb. */
 int term_out(const struct buf *b, struct err *e);
 int term_out_json(const struct json *j, struct err *e);
+/* JSON text (UTF-8) with C1, bidirectional and invisible characters as \u escapes. Pure. */
+void term_escape_json(struct buf *out, const char *text, size_t n);
 bool term_colour(int fd);
 enum { TERM_COLUMNS_MAX = 8 };
 /* Rows of cells, aligned; the cells must be escaped already. The first row is the heading. */
@@ -181,6 +186,8 @@ int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
 
 /* Did the program itself fail to start (126, 127), as opposed to Ward? */
 bool cli_program_failed(int r, const struct err *e);
+/* Sessions of a sandbox as a JSON array in the order of their numbers. */
+int cli_sessions(struct cli *c, const struct sandbox *s, struct json **ret, struct err *e);
 /* The number of a session on the command line. */
 int cli_session_id(const char *text, uint32_t *ret, struct err *e);
 

@@ -167,6 +167,12 @@ static int place(enum tar_type root, void *arg, int *ret_dirfd, char **ret_name,
 	return r;
 }
 
+/* Errors of the other end are text: its program has no other way to tell. */
+static bool is_absent(const struct err *e)
+{
+	return strstr(e->message, strerror(ENOENT)) != NULL;
+}
+
 /* Feed what the stream gives until it ends; the child's error explains a stream that was cut off.
  */
 static int drain(struct stream *s, struct untar *u, struct err *e)
@@ -216,6 +222,12 @@ static int out_to_host(struct cli *c, struct sandbox *box, const struct side *fr
 		return r;
 	u = untar_new(place, &d);
 	r = drain(&s, u, e);
+	if (r < 0 && e->kind == ERR_INPUT && is_absent(e)) {
+		auto_free char *shown = text_escaped(from->path);
+
+		err_set(e, ERR_INPUT, -ENOENT, "%s:%s: no such file or directory", from->sandbox,
+			shown);
+	}
 	if (r == 0 && untar_skipped(u))
 		term_warn("%zu symbolic link%s out of the copied tree and %s left out",
 			  untar_skipped(u), untar_skipped(u) == 1 ? " points" : "s point",
@@ -281,7 +293,7 @@ static int look_inside(struct cli *c, struct sandbox *box, const char *path, enu
 		*ret = type == TAR_DIR ? INSIDE_DIR : INSIDE_OTHER;
 		return 0;
 	}
-	if (ended < 0 && !strstr(theirs.message, strerror(ENOENT))) {
+	if (ended < 0 && !is_absent(&theirs)) {
 		*e = theirs;
 		return ended;
 	}

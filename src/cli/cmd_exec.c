@@ -20,8 +20,11 @@ bool cli_program_failed(int r, const struct err *e)
 
 /* --- exec ------------------------------------------------------------------------------------- */
 
-static int check_tty(const struct cli *c, struct err *e)
+static int check_options(const struct cli *c, struct err *e)
 {
+	if (c->v.workspace && c->v.workspace[0] != '/')
+		return err_set(e, ERR_USAGE, -EINVAL,
+			       "option --workdir: a path inside the sandbox begins with /");
 	if (!c->v.tty || !c->v.interactive || c->v.detach || isatty(STDIN_FILENO))
 		return 0;
 	err_set(e, ERR_USAGE, -ENOTTY, "option --tty: standard input is not a terminal");
@@ -37,16 +40,13 @@ static int fill_session(struct cli *c, const struct spec *spec, struct spec_sess
 	int r;
 
 	if (first >= o->n || !*o->v[first])
-		return err_set(e, ERR_USAGE, -EINVAL, "exec: a command is expected: %s",
+		return err_set(e, ERR_USAGE, -EINVAL, "exec: too few arguments: %s",
 			       c->verb->operands);
 	for (size_t i = first; i < o->n; i++)
 		strv_add(&s->argv, o->v[i]);
 	r = cli_check_args(&s->argv, e);
 	if (r < 0)
 		return r;
-	if (c->v.workspace && c->v.workspace[0] != '/')
-		return err_set(e, ERR_USAGE, -EINVAL,
-			       "option --workdir: a path inside the sandbox begins with /");
 	s->cwd = c->v.workspace ? xstrdup(c->v.workspace) : NULL;
 	s->user = c->v.user ? xstrdup(c->v.user) : NULL;
 	s->tty = c->v.tty;
@@ -102,7 +102,7 @@ int cmd_exec(struct cli *c, struct err *e)
 	struct spec_session session = { .kind = SPEC_SESSION_EXEC };
 	struct sandbox *box = NULL;
 	struct spec *spec = NULL;
-	int r = check_tty(c, e);
+	int r = check_options(c, e);
 
 	if (r == 0)
 		r = cli_find(c, c->operands.v.v[0], &box, e);
@@ -233,10 +233,11 @@ int cmd_attach(struct cli *c, struct err *e)
 
 static void status_text(const struct json *s, struct buf *out)
 {
-	int64_t code = 0;
+	int64_t code = 0, attached = 0; /* how many look at it */
 
+	(void)json_get_int(s, "attached", &attached);
 	if (flag(s, "running"))
-		buf_puts(out, flag(s, "attached") ? "attached" : "running");
+		buf_puts(out, attached > 0 ? "attached" : "running");
 	else if (json_get_int(s, "exit_code", &code) == 0)
 		buf_printf(out, "exited (%d)", (int)code);
 	else
@@ -259,16 +260,55 @@ static void age_text(const struct json *s, char out[static 32])
 	text_ago(at, (int64_t)time(NULL), out);
 }
 
-static void session_row(struct term_table *t, const struct json *s)
+enum { COMMAND_SHOWN = 60 };
+
+static uint64_t session_number(const struct json *s)
 {
-	auto_strv argv = STRV_INIT;
-	auto_buf number = BUF_INIT, status = BUF_INIT, command = BUF_INIT;
-	char age[32];
 	uint64_t id = 0;
 
 	(void)json_get_uint(s, "id", &id);
+	return id;
+}
+
+/* The engine tells running sessions and recorded ones apart; people want them in order. */
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = session_number(*(struct json *const *)a);
+	uint64_t y = session_number(*(struct json *const *)b);
+
+	return (x > y) - (x < y);
+}
+
+int cli_sessions(struct cli *c, const struct sandbox *s, struct json **ret, struct err *e)
+{
+	auto_json list = NULL;
+	auto_free struct json **sorted = NULL;
+	struct json *result;
+	size_t n;
+	int r = c->ops->sessions(&c->engine, s, &list, e);
+
+	if (r < 0)
+		return r;
+	n = json_len(list);
+	sorted = xcalloc(n + 1, sizeof(struct json *));
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = json_at(list, i);
+	qsort(sorted, n, sizeof(struct json *), by_number);
+	result = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_append(result, json_ref(sorted[i]));
+	*ret = result;
+	return 0;
+}
+
+static void session_row(struct term_table *t, const struct json *s)
+{
+	auto_strv argv = STRV_INIT;
+	auto_buf number = BUF_INIT, status = BUF_INIT, command = BUF_INIT, shown = BUF_INIT;
+	char age[32];
+
 	(void)json_get_strv(s, "argv", &argv);
-	buf_printf(&number, "%u", (unsigned)id);
+	buf_printf(&number, "%u", (unsigned)session_number(s));
 	status_text(s, &status);
 	age_text(s, age);
 	for (size_t i = 0; i < argv.n; i++)
@@ -278,7 +318,8 @@ static void session_row(struct term_table *t, const struct json *s)
 	term_table_cell(t, buf_str(&status));
 	term_table_cell(t, flag(s, "tty") ? "yes" : "no");
 	term_table_cell(t, age);
-	term_table_cell(t, buf_str(&command));
+	text_escape(&shown, buf_str(&command), command.len, COMMAND_SHOWN);
+	strv_add(&t->cells, buf_str(&shown));
 }
 
 int cmd_sessions(struct cli *c, struct err *e)
@@ -292,7 +333,7 @@ int cmd_sessions(struct cli *c, struct err *e)
 	int r = cli_find(c, c->operands.v.v[0], &box, e);
 
 	if (r == 0)
-		r = c->ops->sessions(&c->engine, box, &list, e);
+		r = cli_sessions(c, box, &list, e);
 	if (r == 0 && cli_wants_json(c)) {
 		r = term_out_json(list, e);
 	} else if (r == 0) {

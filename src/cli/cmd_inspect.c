@@ -140,7 +140,7 @@ static int inspect_one(struct cli *c, const char *name, struct json *list, struc
 	if (r == 0)
 		r = cli_spec(box, &s, e);
 	if (r == 0)
-		r = c->ops->sessions(&c->engine, box, &sessions, e);
+		r = cli_sessions(c, box, &sessions, e);
 	if (r == 0)
 		r = c->ops->stats(&c->engine, box, &enforcement, e);
 	if (r == 0) {

@@ -136,7 +136,7 @@ int cmd_rm(struct cli *c, struct err *e)
 	if (c->v.all)
 		return remove_all(c, e);
 	if (c->operands.v.n == 0) {
-		err_set(e, ERR_USAGE, -EINVAL, "rm: something is expected: %s", c->verb->operands);
+		err_set(e, ERR_USAGE, -EINVAL, "rm: too few arguments: %s", c->verb->operands);
 		return err_hint(e, "%s rm --help", c->program);
 	}
 	return each_operand(c, remove_one, &force);

@@ -61,6 +61,12 @@ static int nothing_of_that_name(struct cli *c, const char *word, struct err *e)
 		state_list_free(list, n);
 	}
 	text_escape(&shown, word, strlen(word), 80);
+	if (!cli_could_be_name(word)) {
+		err_set(e, ERR_USAGE, -EINVAL, "'%s' cannot be the name of an agent or a sandbox",
+			buf_str(&shown));
+		return err_hint(e, "%s run AGENT [WORKSPACE...]; 'ward kit ls' lists the agents",
+				c->program);
+	}
 	err_set(e, ERR_NOT_FOUND, -ENOENT, "no agent and no sandbox named '%s'", buf_str(&shown));
 	nearest = text_nearest(word, (const char *const *)strv_argv(&names), names.n);
 	if (nearest)
@@ -194,11 +200,38 @@ static int give_name(struct cli *c, struct spec *s, struct err *e)
 	return state_free_name(&c->engine.paths, s->agent, s->workspaces[0].path, &s->name, e);
 }
 
+/* A spec is complete only with these. */
+static void give_id(struct spec *s)
+{
+	if (s->id)
+		return;
+	s->id = xcalloc(1, 2 * ID_BYTES + 1);
+	text_random_hex(s->id, ID_BYTES);
+	s->created_at = (int64_t)time(NULL);
+}
+
+/* What is stored must be readable again: a value that is not is refused now. */
+static int check_readable(const struct spec *s, struct err *e)
+{
+	auto_json j = NULL;
+	struct spec *again = NULL;
+	int r;
+
+	j = spec_to_json(s);
+	r = spec_from_json(j, &again, e);
+	spec_free(again);
+	return r;
+}
+
 static int create(struct cli *c, struct launch *l, struct spec *s, struct err *e)
 {
 	struct sandbox *box = NULL;
 	int r = give_name(c, s, e);
 
+	if (r == 0) {
+		give_id(s);
+		r = check_readable(s, e);
+	}
 	if (r == 0)
 		r = c->ops->create(&c->engine, s, &box, e);
 	if (r < 0) {
@@ -343,12 +376,8 @@ static int dry_run(struct cli *c, struct launch *l, struct err *e)
 		made->name = xstrdup(l->spec->name);
 	if (r == 0 && made)
 		r = give_name(c, made, e);
-	/* A spec is complete only with these; nobody will see them again. */
-	if (r == 0 && made && !made->id) {
-		made->id = xcalloc(1, 2 * ID_BYTES + 1);
-		text_random_hex(made->id, ID_BYTES);
-		made->created_at = (int64_t)time(NULL);
-	}
+	if (r == 0 && made)
+		give_id(made);
 	s = made ? made : l->spec;
 	if (r == 0)
 		r = c->ops->plan(&c->engine, s, l->q.kit, &plan, e);

@@ -67,8 +67,14 @@ static bool by_label(const struct listed *l, const char *value)
 {
 	size_t n = strcspn(value, "=");
 	auto_free char *key = xstrndup(value, n);
-	const char *have = l->spec ? strv_env_get(&l->spec->labels, key) : NULL;
+	auto_strv labels = STRV_INIT;
+	const char *have;
 
+	if (!l->spec)
+		return false;
+	strv_extend(&labels, &l->spec->labels);
+	run_labels(l->spec, &labels);
+	have = strv_env_get(&labels, key);
 	return have && (value[n] == '\0' || strcmp(have, value + n + 1) == 0);
 }
 

@@ -350,7 +350,6 @@ int run_spec_build(struct cli *c, struct run_request *q, struct spec **ret, stru
 		spec_free(s);
 		return r;
 	}
-	run_labels(s, &s->labels);
 	*ret = s;
 	return 0;
 }

@@ -146,6 +146,8 @@ int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
 		return CLI_EXIT_FAILED;
 	}
 	if (r->detached) {
+		if (!c->v.quiet && isatty(STDERR_FILENO))
+			term_newline(); /* the program's own line is not finished */
 		term_note(c, "detached; 'ward attach %s %u' goes back", name, (unsigned)id);
 		return CLI_EXIT_OK;
 	}

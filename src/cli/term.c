@@ -76,6 +76,11 @@ static void remark(const char *prefix, const char *fmt, va_list ap)
 	to_stderr(&b);
 }
 
+void term_newline(void)
+{
+	(void)fs_write_all(STDERR_FILENO, "\n", 1);
+}
+
 void term_note(const struct cli *c, const char *fmt, ...)
 {
 	va_list ap;
@@ -116,11 +121,47 @@ int term_out(const struct buf *b, struct err *e)
 	return 0;
 }
 
+/* Characters that act on a terminal or hide text, as text_escape has them; all have 2 or 3 bytes.
+ */
+static bool acts(unsigned c)
+{
+	return (c >= 0x7f && c <= 0x9f) || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
+	       (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+}
+
+/*
+ * JSON text may carry any character beyond ASCII as it is. Those that act are written as \u
+ * escapes: the same value for a program, harmless for a terminal. They can only be inside strings.
+ */
+void term_escape_json(struct buf *out, const char *text, size_t n)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned c = s[i];
+		size_t more = 0;
+
+		if (c >= 0xc0 && c < 0xe0 && i + 1 < n) {
+			c = (c & 0x1fU) << 6 | (s[i + 1] & 0x3fU);
+			more = 1;
+		} else if (c >= 0xe0 && c < 0xf0 && i + 2 < n) {
+			c = (c & 0x0fU) << 12 | (s[i + 1] & 0x3fU) << 6 | (s[i + 2] & 0x3fU);
+			more = 2;
+		}
+		if (acts(c))
+			buf_printf(out, "\\u%04x", c);
+		else
+			buf_add(out, text + i, more + 1);
+		i += more;
+	}
+}
+
 int term_out_json(const struct json *j, struct err *e)
 {
-	auto_buf b = BUF_INIT;
+	auto_buf raw = BUF_INIT, b = BUF_INIT;
 
-	json_write(j, true, &b);
+	json_write(j, true, &raw);
+	term_escape_json(&b, buf_str(&raw), raw.len);
 	return term_out(&b, e);
 }
 

@@ -387,7 +387,9 @@ static const char cp_text[] =
 	"directory under its own name; SRC/. copies its contents. - reads or writes a tar "
 	"stream.\n\n"
 	"What comes out of a sandbox is written below DST only: no symbolic link is followed, and "
-	"devices, set-user-id bits and owners are not kept.";
+	"devices, set-user-id bits and owners are not kept. What goes in belongs to the owner of "
+	"the "
+	"directory that it is put into.";
 static const char logs_text[] =
 	"Prints the recorded output of a session, without SESSION of the newest. On a terminal, "
 	"control sequences are left out; --raw keeps them.";
