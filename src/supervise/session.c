@@ -5,8 +5,9 @@
  * The supervisor holds the master of a pty of the box's own devpts, or pipes; init gets the other
  * ends.  session_output.c and session_input.c move the bytes.
  *
- * States: STARTING until init answers, RUNNING, DRAINING when the leader is gone, ENDED when the
- * exit code was sent.  A few ended sessions are kept, so that their last output can be looked at.
+ * States: STARTING until init answers, RUNNING, DRAINING when the leader is gone, SWEEPING while an
+ * agent's workspaces are put in order, ENDED when the exit code was sent.  A few ended sessions are
+ * kept, so that their last output can be looked at.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 #include "base/text.h"
 #include "supervise/supervise_internal.h"
 
-enum { DRAIN_MAX = 262144 };
+enum { DRAIN_MAX = 262144, HOLD_MS = 2000 };
 
 /* --- start ----------------------------------------------------------------------------------- */
 
@@ -329,11 +330,13 @@ void session_failed(struct session *s, const struct err *why)
 	remove_session(s);
 }
 
-void session_finish(struct session *s)
+void session_end(struct session *s)
 {
+	if (s->state == SESSION_ENDED)
+		return;
+	loop_remove(s->sup->loop, s->hold);
+	s->hold = NULL;
 	s->state = SESSION_ENDED;
-	s->ended_at = now();
-	session_input_close(s);
 	if (!s->copy)
 		describe(s);
 	/* The text that a copy wrote to its standard error explains its exit code. */
@@ -351,6 +354,28 @@ void session_finish(struct session *s)
 	s->owner = NULL;
 	session_resume(s); /* the background's output goes to the log */
 	supervisor_check_idle(s->sup);
+}
+
+static void on_hold(void *arg)
+{
+	struct session *s = arg;
+
+	s->hold = NULL;
+	session_end(s);
+}
+
+void session_finish(struct session *s)
+{
+	s->ended_at = now();
+	session_input_close(s);
+	/* When `ward run` returns, the workspace is as it will stay: the sweep comes first. */
+	if (s->spec.kind == SPEC_SESSION_AGENT && supervisor_sweep_now(s->sup, s)) {
+		s->state = SESSION_SWEEPING;
+		session_pause(s);
+		s->hold = loop_after(s->sup->loop, HOLD_MS, on_hold, s);
+		return;
+	}
+	session_end(s);
 }
 
 void session_exited(struct session *s, int wait_status)
@@ -372,6 +397,7 @@ void session_free(struct session *s)
 	if (!s)
 		return;
 	loop_remove(s->sup->loop, s->redraw);
+	loop_remove(s->sup->loop, s->hold);
 	session_input_close(s);
 	for (int i = 0; i < 2; i++)
 		session_stream_close(&s->out[i]);

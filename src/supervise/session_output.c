@@ -71,8 +71,7 @@ bool session_blocked(const struct session *s)
 	return false;
 }
 
-void session_broadcast(struct session *s, uint16_t type, uint32_t arg, const void *p,
-			      size_t n)
+void session_broadcast(struct session *s, uint16_t type, uint32_t arg, const void *p, size_t n)
 {
 	for (struct client *c = s->sup->clients; c; c = c->next) {
 		if (c->session == s)
@@ -149,7 +148,7 @@ static void on_output(int fd, uint32_t events, void *arg)
 
 void session_resume(struct session *s)
 {
-	if (s->state == SESSION_STARTING || session_blocked(s))
+	if (s->state == SESSION_STARTING || s->state == SESSION_SWEEPING || session_blocked(s))
 		return;
 	for (int i = 0; i < 2; i++)
 		stream_resume(&s->out[i]);

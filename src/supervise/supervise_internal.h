@@ -270,6 +270,7 @@ enum session_state {
 	SESSION_STARTING, /* init has not answered */
 	SESSION_RUNNING,
 	SESSION_DRAINING, /* the leader is gone, its output is not read to the end */
+	SESSION_SWEEPING, /* an agent's: the exit code waits for the sweep */
 	SESSION_ENDED,	  /* clients have the exit code; output of the background is logged */
 };
 
@@ -306,6 +307,7 @@ struct session {
 	struct recorder rec;
 	struct winsize size;
 	struct loop_source *redraw;
+	struct loop_source *hold;
 };
 
 /*
@@ -335,6 +337,7 @@ void session_pause(struct session *s);
 void session_broadcast(struct session *s, uint16_t type, uint32_t arg, const void *p, size_t n);
 void session_drain(struct session *s);
 void session_finish(struct session *s);
+void session_end(struct session *s);
 void session_input_close(struct session *s);
 void session_stream_close(struct session_stream *o);
 struct json *session_to_json(const struct session *s);
@@ -424,6 +427,8 @@ struct supervisor {
 void supervisor_stop(struct supervisor *sup, uint32_t grace_ms);
 /* A session ended or a box became empty: sweep, grace timer. */
 void supervisor_check_idle(struct supervisor *sup);
+/* Sweep because s is the last one that ends; false when it is not, or the box is stopping. */
+bool supervisor_sweep_now(struct supervisor *sup, const struct session *s);
 int supervisor_tell_init(struct supervisor *sup, uint16_t type, uint32_t arg, const void *payload,
 			 size_t n, const int *fds, size_t nfds);
 /* JSON of what is in force (info.c), and the inodes of the box's namespaces. */

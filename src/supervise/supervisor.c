@@ -103,6 +103,15 @@ static int ask_sweep(struct supervisor *sup, uint32_t final)
 	return supervisor_tell_init(sup, INIT_WIRE_SWEEP, final, list.data, list.len, NULL, 0);
 }
 
+bool supervisor_sweep_now(struct supervisor *sup, const struct session *s)
+{
+	for (const struct session *o = sup->sessions; o; o = o->next) {
+		if (o != s && o->state != SESSION_ENDED)
+			return false;
+	}
+	return sup->stop == STOP_NO && sup->dirty && ask_sweep(sup, 0) == 0;
+}
+
 static void on_sweep_timer(void *arg)
 {
 	struct supervisor *sup = arg;
@@ -271,6 +280,10 @@ static void on_init_message(struct supervisor *sup, const struct wire_msg *m)
 		break;
 	case INIT_WIRE_SWEPT:
 		write_report(sup, m->data, m->len);
+		for (s = sup->sessions; s; s = s->next) {
+			if (s->state == SESSION_SWEEPING)
+				session_end(s);
+		}
 		break;
 	default:
 		supervisor_note(sup, "init sent an unknown message %u", m->h.type);
@@ -422,7 +435,6 @@ struct json *supervisor_namespaces(const struct supervisor *sup)
 static int write_state(struct supervisor *sup, struct err *e)
 {
 	auto_json j = json_object();
-	auto_buf boot = BUF_INIT;
 	auto_close int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	char id[64];
 	ssize_t n = fd >= 0 ? read(fd, id, sizeof(id)) : 0;
@@ -511,8 +523,9 @@ static void tear_down(struct supervisor *sup)
 	}
 	proxy_child_stop(sup);
 	for (struct session *s = sup->sessions; s; s = s->next) {
-		if (s->state == SESSION_RUNNING)
-			session_exited(s, SIGKILL);
+		session_exited(s, SIGKILL);
+		if (s->state != SESSION_STARTING)
+			session_end(s);
 	}
 	unlinkat(sup->run_fd, CONTROL_SOCKET, 0);
 	/* The lock goes before the connections: who waits for their end may start it again. */
