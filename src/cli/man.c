@@ -104,10 +104,10 @@ static void examples(struct buf *out, const struct verb *v)
 
 static void see_also(struct buf *out, const struct verb *v)
 {
-	const char *s = v->see_also;
+	const char *s = v->see_also ? v->see_also : "";
 
 	buf_puts(out, ".SH SEE ALSO\n\\fBward\\fR(1)");
-	while (s && *s) {
+	while (*s) {
 		size_t n = strcspn(s, " ");
 
 		buf_puts(out, ",\n\\fBward\\-");

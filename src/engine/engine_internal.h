@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine_internal: what the files of the native engine share. */
-#ifndef WARD_ENGINE_INTERNAL_H
-#define WARD_ENGINE_INTERNAL_H
+#ifndef WARD_ENGINE_ENGINE_INTERNAL_H
+#define WARD_ENGINE_ENGINE_INTERNAL_H
 
 #include "box/box.h"
 #include "engine/engine.h"

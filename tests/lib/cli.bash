@@ -43,7 +43,7 @@ store_sandbox() {
 	local dir="$XDG_DATA_HOME/ward/sandboxes/$1"
 	# The program makes its own directories, with the modes that it wants.
 	"$WARD" ls >/dev/null
-	mkdir -p -m 0700 "$XDG_DATA_HOME/ward/sandboxes"
+	mkdir -p "$XDG_DATA_HOME/ward/sandboxes"
 	mkdir -m 0700 "$dir" "$dir/log" "$dir/home" "$dir/upper" "$dir/work"
 	: >"$dir/lock"
 	chmod 0600 "$dir/lock"

@@ -6,11 +6,11 @@ set -uo pipefail
 . "$(dirname "$0")/lib.bash"
 
 # SC1091: sourced files are checked on their own. In bats files, SC2030/SC2031: every test is a
-# subshell; SC2154: status and output come from `run`; SC2164: a failing cd fails the test;
+# subshell; SC2154, SC2034: names are shared with `run` and between files; SC2164: a failing cd fails the test;
 # SC2016: single quotes keep text for the shell inside; SC1083, SC2093: exec {fd[n]}<FILE is no exec.
 bad=0
-mapfile -t scripts < <(shell_files | grep -v '\.bats$')
-mapfile -t bats < <(shell_files | grep '\.bats$')
+mapfile -t scripts < <(shell_files | grep -vE '\.(bats|bash)$')
+mapfile -t bats < <(shell_files | grep -E '\.(bats|bash)$') # *.bash is loaded by those
 if [ "${#scripts[@]}" -gt 0 ]; then
 	shellcheck -x --severity=style --exclude=SC1091,SC2016,SC2015 "${scripts[@]}" || bad=1
 fi
