@@ -36,9 +36,9 @@ refused() {
 
 @test "workspace / and the home itself" {
 	run ward run -w / shell
-	refused 125 "workspace /"
+	refused 125 "workspace '/'" "hint: "
 	run ward run -w "$HOME" shell
-	refused 125 "home"
+	refused 125 "home" "hint: "
 }
 
 @test "workspace that is a file, absent, unreadable, a symlink out" {
@@ -50,7 +50,7 @@ refused() {
 	mkdir -p "$TEST_DIR/target"
 	ln -s "$TEST_DIR/target" "$TEST_DIR/link"
 	run ward run -w "$TEST_DIR/link" shell
-	refused 125 "symlink" "hint: .*$TEST_DIR/target"
+	refused 125 "symbolic link" "hint: .*$TEST_DIR/target"
 	[ -z "$(ls -A "$TEST_DIR/target")" ]
 	[ "$(id -u)" -ne 0 ] || return 0
 	mkdir -m 0 "$TEST_DIR/closed"
@@ -68,11 +68,11 @@ refused() {
 @test "a template that is no root file system, or absent" {
 	mkdir "$TEST_DIR/empty"
 	run ward run -t "dir:$TEST_DIR/empty" shell
-	refused 125 "root file system" "hint: "
+	refused 2 "root file system" "hint: "
 	run ward run -t "dir:$TEST_DIR/none" shell
-	refused 125 "none"
+	refused 2 "none"
 	run ward run -t python:3-slim shell
-	refused 125 "not supported"
+	refused 125 "not supported" "hint: "
 }
 
 @test "agent binary missing in the template" {
@@ -119,7 +119,7 @@ refused() {
 @test "user namespaces forbidden: the sysctl is named with its cure" {
 	unshare -Ur true 2>/dev/null || skip "no user namespaces here at all"
 	# In a namespace that allows no more of them, as user.max_user_namespaces=0 does.
-	run unshare -Ur --map-current-user sh -c 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$0" run shell -- -c true' "$WARD"
+	run unshare -U --map-root-user sh -c 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$0" run shell -- -c true' "$WARD"
 	[ "$status" -eq 125 ]
 	[[ "$output" == *"user.max_user_namespaces"* ]]
 	[[ "$output" == *"hint: "*"sysctl"* ]]

@@ -17,22 +17,7 @@ teardown() {
 	common_teardown
 }
 
-sh_in() { ward run -q shell -- -c "$1"; }
-
-id_mode() { ward inspect "$(ward ls -q)" | jq -r '.[0].enforcement.id_mode'; }
-
-need_rootfs() {
-	[ -d "${WARD_ROOTFS:-/nonexistent}/usr" ] || skip "no root file system for dir: templates (WARD_ROOTFS)"
-}
-
-# Every process of the box, seen from the host, by its network namespace.
-box_processes() {
-	local ns=$1 p
-	for p in /proc/[0-9]*/ns/net; do
-		[ "$(readlink "$p" 2>/dev/null)" = "$ns" ] && echo "$p"
-	done
-	return 0
-}
+sh_in() { ward run -q -t host shell -- -c "$1"; }
 
 @test "a second run in the same directory uses the same sandbox, also through a symlink" {
 	sh_in 'echo kept > /tmp/kept; echo home > ~/kept'
@@ -84,16 +69,17 @@ box_processes() {
 
 @test "files survive SIGKILL of every process of the sandbox, and it starts again" {
 	sh_in 'echo a > /tmp/a; setsid sleep 8888 >/dev/null 2>&1 </dev/null &'
-	local id run_dir pid
+	local id pid
 	id=$(ward ls -q)
-	for pid in $(ward_processes); do
+	note_box "$id"
+	for pid in $(box_processes); do
 		kill -9 "$pid" 2>/dev/null || true
 	done
-	ended() { [ -z "$(ward_processes)" ]; }
+	ended() { [ -z "$(box_processes)" ]; }
 	wait_for ended
 	run ward ls
 	[[ "$output" == *stopped* ]]
-	run sh_in 'cat /tmp/a; pgrep -f "sleep 8888" || echo none'
+	run sh_in 'cat /tmp/a; pgrep -x sleep || echo none'
 	[ "$output" = "a"$'\n'"none" ]
 	[ "$(ward ls -q)" = "$id" ]
 }
@@ -102,8 +88,9 @@ box_processes() {
 	sh_in 'setsid sleep 9999 >/dev/null 2>&1 </dev/null & echo a > /tmp/a'
 	local mounts
 	mounts=$(wc -l </proc/self/mountinfo)
-	kill -9 "$(supervisor_pid)"
-	ended() { [ -z "$(ward_processes)" ]; }
+	note_box "$(ward ls -q)"
+	kill -9 "$BOX_SUPERVISOR"
+	ended() { [ -z "$(box_processes)" ]; }
 	wait_for ended
 	[ "$(wc -l </proc/self/mountinfo)" -eq "$mounts" ]
 	run sh_in 'cat /tmp/a'
@@ -193,7 +180,7 @@ box_processes() {
 	sh_in 'echo w > keep; sudo -n true 2>/dev/null; mkdir -p ~/a/b; chmod 0 ~/a'
 	local id dir
 	id=$(ward ls -q)
-	dir="$XDG_DATA_HOME/ward/sandboxes/$id"
+	dir=$(sandbox_dir "$id")
 	[ -d "$dir" ]
 	ward rm -f "$id"
 	[ ! -e "$dir" ]
@@ -214,8 +201,16 @@ box_processes() {
 	local json
 	json=$(ward inspect "$(ward ls -q)")
 	[ "$(jq -r '.[0].status' <<<"$json")" = running ]
-	jq -e '.[0].enforcement.seccomp' <<<"$json"
-	jq -e '.[0].enforcement.namespaces' <<<"$json"
+	[ "$(jq -r '.[0].enforcement.program.seccomp' <<<"$json")" = filter ]
+	[ "$(jq -r '.[0].enforcement.program.no_new_privs' <<<"$json")" = 0 ]
+	[ "$(jq -r '.[0].enforcement.program.capabilities_effective' <<<"$json")" = 0000000000000000 ] ||
+		[ "$(id_mode)" = single ]
+	# Two levels: programs are in another user namespace than the one that owns the rest.
+	local outer inner
+	outer=$(jq .[0].enforcement.namespaces.user <<<"$json")
+	inner=$(jq .[0].enforcement.program.user_namespace <<<"$json")
+	[ "$outer" != "$inner" ]
+	[ "user:[$outer]" != "$(readlink /proc/self/ns/user)" ]
 	[ "$(sh_in 'ls /sys/class/net | tr "\n" " "')" = "lo " ]
 	[ "$(sh_in 'grep ^Seccomp: /proc/self/status | tr -dc 0-9')" = 2 ]
 }

@@ -85,6 +85,39 @@ processes_of_test() {
 	done
 }
 
+# The directory of a sandbox, by the beginning of its id.
+sandbox_dir() {
+	local dir
+	for dir in "$XDG_DATA_HOME/ward/sandboxes/$1"*; do
+		echo "$dir"
+	done
+}
+
+# note_box SANDBOX_ID: remember what runs for it now, before a test kills some of it: BOX_SUPERVISOR, BOX_INIT,
+# BOX_PROXY (process ids on the host) and its network namespace, which every process of the box is in.
+note_box() {
+	local state
+	state=$(sandbox_dir "$1")/state.json
+	BOX_SUPERVISOR=$(jq -r .pid "$state")
+	BOX_INIT=$(jq -r .init_pid "$state")
+	BOX_NET="net:[$(jq -r .namespaces.net "$state")]"
+	BOX_PROXY=$("$WARD" inspect "$1" | jq -r '.[0].enforcement.proxy.pid')
+}
+
+# Process ids on the host of everything that belongs to the noted box and still lives.
+box_processes() {
+	local dir pid
+	for dir in /proc/[0-9]*; do
+		pid=${dir#/proc/}
+		if [ "$(readlink "$dir/ns/net" 2>/dev/null)" = "$BOX_NET" ]; then
+			echo "$pid"
+		fi
+	done
+	for pid in "$BOX_SUPERVISOR" "$BOX_PROXY"; do
+		case $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") in ward-*) echo "$pid" ;; esac
+	done
+}
+
 # wait_for COMMAND [ARG...]: try until it succeeds; fail after WAIT_SECONDS.
 wait_for() {
 	local end=$((SECONDS + ${WAIT_SECONDS:-20}))
@@ -148,6 +181,11 @@ need_fixtures() {
 
 need_rootfs() {
 	[ -d "${WARD_ROOTFS:-/nonexistent}" ] || skip "no root file system (WARD_ROOTFS)"
+}
+
+fail() {
+	printf '%s\n' "$*"
+	return 1
 }
 
 # Assertions; each says what it saw.  status and output are those of bats' `run`.
