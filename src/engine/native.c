@@ -486,6 +486,8 @@ static int native_remove(struct engine_context *c, struct sandbox *s, bool force
 	struct box_ids ids;
 	int r;
 
+	if (s->dirfd < 0) /* something else has its place: there is no lock, and no file of a box */
+		return state_remove(&c->paths, s, e);
 	r = state_lock(s, &lock, e);
 	if (r == -EWOULDBLOCK) {
 		if (!force) {

@@ -15,6 +15,6 @@ if [ "${#scripts[@]}" -gt 0 ]; then
 	shellcheck -x --severity=style --exclude=SC1091,SC2016,SC2015 "${scripts[@]}" || bad=1
 fi
 if [ "${#bats[@]}" -gt 0 ]; then
-	shellcheck --shell=bats --severity=warning --exclude=SC1091,SC2016,SC2015,SC2030,SC2031,SC2154,SC2034,SC2012,SC2164,SC2317,SC1083,SC2093 "${bats[@]}" || bad=1
+	shellcheck --shell=bats --severity=warning --exclude=SC1091,SC2016,SC2015,SC2030,SC2031,SC2154,SC2034,SC2012,SC2164,SC2317,SC1083,SC2093,SC2088,SC2238 "${bats[@]}" || bad=1
 fi
 exit "$bad"
