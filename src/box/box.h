@@ -231,6 +231,10 @@ int box_probe(struct err *e);
 /* --- confine (confine.c, seccomp.c, netns.c): run inside, by init -------------------------------
  */
 
+/* The first Landlock ABI with scopes (Linux 6.12). From it on programs are in a scope-only domain,
+ * or they do not start; before it the namespaces alone bound signals and abstract sockets. */
+enum { CONFINE_LANDLOCK_ABI_SCOPE = 6 };
+
 struct confine {
 	struct box_ids ids;
 	uint32_t uid; /* inside */

@@ -6,8 +6,10 @@
  * runs, and puts PID 1 itself into a Landlock domain that handles no file or network right and only
  * scopes signals and abstract sockets.  The domain is PID 1's, and not one per program, because
  * programs of different sessions must be able to signal each other: processes of sibling domains
- * cannot.  It is inherited by everything in the box and still allows mount(2).  The session keyring
- * is PID 1's for a like reason.
+ * cannot.  It is inherited by everything in the box and still allows mount(2).  It doubles what the
+ * PID namespace (signals) and the network namespace (abstract sockets) bound already; kernels
+ * before 6.12 have Landlock without scopes, and the two namespaces alone bound both there.  The
+ * session keyring is PID 1's for a like reason as the domain.
  *
  * confine_enter() runs in each fresh child of PID 1, one system call after the other, each checked.
  * The order is forced by what each step needs:
@@ -53,7 +55,6 @@
 #define KEYRING "ward"
 
 enum {
-	LANDLOCK_ABI_SCOPE = 6, /* the first one with scopes: Linux 6.12 */
 	CAPS_MAX = 64,
 	SIGNAL_SET_BYTES = 8,
 	OOM_SCORE_ADJ = 500,
@@ -69,8 +70,9 @@ struct landlock_ruleset {
 	uint64_t scoped;
 };
 
-/* Set once PID 1 is in the Landlock domain; its children inherit memory and domain together. */
-static bool scoped;
+/* Set by PID 1 when it enters the Landlock domain; its children inherit memory and domain together.
+ */
+static enum { SCOPE_NOT_TRIED, SCOPE_ENTERED, SCOPE_UNKNOWN_TO_KERNEL } scope;
 
 uint64_t confine_bounding_set(void)
 {
@@ -97,12 +99,16 @@ static int landlock_scope(struct err *e)
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	auto_close int fd = -1;
 
-	if (abi < LANDLOCK_ABI_SCOPE) {
+	if (abi < 1) {
 		err_set(e, ERR_HOST, ENOTSUP,
-			"landlock: this kernel cannot scope signals and sockets (ABI %ld, needed "
-			"%d)",
-			abi < 0 ? 0 : abi, LANDLOCK_ABI_SCOPE);
-		return err_hint(e, "use Linux 6.12 or newer with landlock among its LSMs");
+			"landlock: this kernel has it not, or not switched on");
+		return err_hint(e, "boot with landlock in the kernel's list of security modules "
+				   "(lsm=landlock,...)");
+	}
+	if (abi < CONFINE_LANDLOCK_ABI_SCOPE) {
+		/* Nothing to enter; `inspect` says so. */
+		scope = SCOPE_UNKNOWN_TO_KERNEL;
+		return 0;
 	}
 	fd = (int)syscall(SYS_landlock_create_ruleset, &r, sizeof(r), 0);
 	if (fd < 0)
@@ -110,7 +116,7 @@ static int landlock_scope(struct err *e)
 	/* No no_new_privs: CAP_SYS_ADMIN in the user namespace is enough. */
 	if (syscall(SYS_landlock_restrict_self, fd, 0) != 0)
 		return err_sys(e, "landlock: enter the domain");
-	scoped = true;
+	scope = SCOPE_ENTERED;
 	return 0;
 }
 
@@ -453,7 +459,7 @@ static int check_confined(const struct confine *c, struct err *e)
 
 static int enter_namespace(int inner_fd, struct err *e)
 {
-	if (!scoped)
+	if (scope == SCOPE_NOT_TRIED)
 		return err_set(e, ERR_SYSTEM, EPROTO, "landlock: PID 1 has not entered its domain");
 	if (!own_keyring())
 		return err_set(e, ERR_SYSTEM, EPROTO, "session keyring: not the box's own");

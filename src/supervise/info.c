@@ -70,6 +70,8 @@ static struct json *program(const struct supervisor *sup)
 	set_text(j, "uid", sup->status, "Uid:");
 	set_text(j, "gid", sup->status, "Gid:");
 	set_number(j, "user_namespace", sup->status, "UserNamespace:");
+	json_set_string(j, "landlock",
+			sup->landlock_abi >= CONFINE_LANDLOCK_ABI_SCOPE ? "scope" : "no scopes");
 	return j;
 }
 
