@@ -2,6 +2,14 @@
 /*
  * harden: what the supervisor takes from itself once the box runs.
  *
+ * Capabilities: none for an ordinary user's; as real root only what its work needs, to give a pty
+ * or pipe to an id of the box and to signal its processes, and what a replaced proxy needs to drop
+ * the rest itself.
+ *
+ * Seccomp: a list of what neither it nor a proxy ever calls: other processes' memory, namespaces,
+ * mounts, keys, modules, io_uring.  A list of refusals, because the proxy's successors inherit it
+ * and bring a list of permissions of their own.
+ *
  * Landlock leaves it: writing below the sandbox's directory and its runtime directory; the box's
  * devpts; reading and executing system directories, which only a replaced proxy needs (its loader,
  * libraries, resolver configuration and certificates).  The user's home, other sandboxes and
@@ -14,6 +22,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -52,6 +65,8 @@ static const struct {
 	{ "/dev/urandom", FILE_ACCESS },
 };
 
+/* --- Landlock -------------------------------------------------------------------------------- */
+
 static int add_rule(int ruleset, int fd, uint64_t access)
 {
 	struct landlock_path_beneath_attr a = { .allowed_access = access, .parent_fd = fd };
@@ -72,7 +87,7 @@ static int allow_system(int ruleset, struct err *e)
 	return 0;
 }
 
-int supervisor_harden(struct supervisor *sup, struct err *e)
+static int landlock(struct supervisor *sup, struct err *e)
 {
 	struct landlock_ruleset_attr attr = { .handled_access_fs = HANDLED };
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -101,9 +116,128 @@ int supervisor_harden(struct supervisor *sup, struct err *e)
 	}
 	if (allow_system(ruleset, e) < 0)
 		return e->code;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
 		return err_sys(e, "Landlock");
+	sup->landlock_abi = abi;
 	sup->landlock = xasprintf("fs, abi %ld", abi);
 	return 0;
+}
+
+/* --- capabilities ---------------------------------------------------------------------------- */
+
+static int drop_capabilities(struct err *e)
+{
+	static const int kept[] = { CAP_CHOWN, CAP_KILL, CAP_SETPCAP };
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct d[2] = { 0 };
+	uint32_t keep = 0;
+
+	for (size_t i = 0; geteuid() == 0 && i < ARRAY_SIZE(kept); i++)
+		keep |= 1U << kept[i];
+	/* The bounding set can be cut by root only; for others no_new_privs makes it void. */
+	for (int cap = 0; keep && cap < 64; cap++) {
+		if ((cap >= 32 || !(keep & 1U << cap)) &&
+		    prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return err_sys(e, "capabilities");
+	}
+	d[0].permitted = d[0].effective = keep;
+	if (syscall(SYS_capset, &h, d) < 0)
+		return err_sys(e, "capabilities");
+	return 0;
+}
+
+/* --- seccomp --------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+#define NATIVE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define NATIVE AUDIT_ARCH_AARCH64
+#else
+#error "no seccomp filter for this architecture"
+#endif
+
+static const int refused[] = {
+	SYS_ptrace,
+	SYS_process_vm_readv,
+	SYS_process_vm_writev,
+	SYS_pidfd_getfd,
+	SYS_kcmp,
+	SYS_unshare,
+	SYS_setns,
+	SYS_mount,
+	SYS_umount2,
+	SYS_pivot_root,
+	SYS_chroot,
+	SYS_fsopen,
+	SYS_fsconfig,
+	SYS_fsmount,
+	SYS_fspick,
+	SYS_open_tree,
+	SYS_move_mount,
+	SYS_mount_setattr,
+	SYS_bpf,
+	SYS_perf_event_open,
+	SYS_userfaultfd,
+	SYS_io_uring_setup,
+	SYS_io_uring_enter,
+	SYS_io_uring_register,
+	SYS_add_key,
+	SYS_keyctl,
+	SYS_request_key,
+	SYS_init_module,
+	SYS_finit_module,
+	SYS_delete_module,
+	SYS_kexec_load,
+	SYS_swapon,
+	SYS_swapoff,
+	SYS_reboot,
+	SYS_acct,
+	SYS_quotactl,
+	SYS_syslog,
+	SYS_settimeofday,
+	SYS_clock_settime,
+	SYS_open_by_handle_at,
+	SYS_fanotify_init,
+	SYS_sethostname,
+	SYS_setdomainname,
+	SYS_personality,
+};
+enum { FILTER_FIXED = 6, X32_BIT = 0x40000000 };
+
+static int filter(struct err *e)
+{
+	struct sock_filter code[ARRAY_SIZE(refused) + FILTER_FIXED] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE, 0, ARRAY_SIZE(refused) + 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, ARRAY_SIZE(refused) + 1, 0),
+	};
+	size_t n = 4;
+	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
+
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		uint8_t to_refusal = (uint8_t)(ARRAY_SIZE(refused) - i);
+
+		code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							 (uint32_t)refused[i], to_refusal, 0);
+	}
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+		return err_sys(e, "seccomp");
+	return 0;
+}
+
+int supervisor_harden(struct supervisor *sup, struct err *e)
+{
+	int r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? err_sys(e, "no_new_privs") : 0;
+
+	if (r == 0)
+		r = landlock(sup, e);
+	if (r == 0)
+		r = drop_capabilities(e);
+	if (r == 0)
+		r = filter(e);
+	return r < 0 ? err_prefix(e, "supervisor") : 0;
 }

@@ -419,7 +419,8 @@ struct supervisor {
 	struct loop_source *signal_source;
 	char *status; /* what init said about the newest session: control_info */
 	uint32_t status_of;
-	char *landlock; /* what the supervisor itself is confined to, for control_info */
+	char *landlock;	   /* what the supervisor itself is confined to, for control_info */
+	long landlock_abi; /* of this kernel */
 	int64_t started_at;
 	bool init_gone;
 };
