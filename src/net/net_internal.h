@@ -7,7 +7,8 @@
  *   own_address.c  is an address the host's own?
  *   dial.c      decide, resolve, decide again on every address, connect
  *   flow.c      one direction of bytes between two sockets, with back-pressure
- *   conn.c      one connection of the box: requests, exchanges, tunnels
+ *   conn.c      one connection of the box: its requests and its states
+ *   relay.c     the bytes of an exchange or a tunnel
  *   proxy.c     listeners, the supervisor's messages, limits
  *   log.c       records, and the texts of denials
  *   confine.c   what the process takes away from itself
@@ -258,11 +259,35 @@ struct conn {
 	struct sockaddr_storage peer;
 	struct policy_verdict verdict;
 };
+enum {
+	CONN_HELLO_MS = 10000,	      /* for the first flight of a tunnel */
+	CONN_HALF_CLOSED_MS = 600000, /* a tunnel that only one side still uses, without a byte */
+};
 struct conn *conn_new(struct proxy *p, int fd);
 /* End it now, with a record when a request is under way. */
 void conn_abort(struct conn *c, const char *verdict, const char *reason);
 /* The rules were replaced: end what they no longer allow. */
 void conn_recheck(struct conn *c);
+
+/* For relay.c. Those that return nothing may free c. */
+void conn_on_client(int fd, uint32_t events, void *arg);
+void conn_on_up(int fd, uint32_t events, void *arg);
+void conn_set_deadline(struct conn *c, uint64_t ms); /* from now; 0: none */
+void conn_record(struct conn *c, const char *verdict, const char *reason);
+void conn_answer_bad(struct conn *c, int status, const char *message);
+void conn_answer_failed(struct conn *c, int status, const char *reason);
+/* The exchange is over: the next request, or the end. */
+void conn_next_request(struct conn *c);
+
+/* --- relay.c --------------------------------------------------------------------------------- */
+
+/* After anything happened in EXCHANGE or TUNNEL. May free c. */
+void conn_step(struct conn *c);
+/* Read what there is room for; false: c was freed or changed its state. */
+bool conn_read_client(struct conn *c);
+bool conn_read_up(struct conn *c);
+/* Close a tunnel whose first flight is not what was allowed. May free c. */
+void conn_refuse_tunnel(struct conn *c, const char *reason);
 
 /* --- proxy.c --------------------------------------------------------------------------------- */
 

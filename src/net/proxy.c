@@ -214,7 +214,7 @@ static void evict(struct proxy *p)
 	}
 	if (pending >= PROXY_PENDING_MAX)
 		conn_abort(oldest_pending, "error", "too many connections without a request");
-	else if (p->nconns >= PROXY_CONNS_MAX && now - idlest->active >= IDLE_MS)
+	else if (idlest != NULL && p->nconns >= PROXY_CONNS_MAX && now - idlest->active >= IDLE_MS)
 		conn_abort(idlest, "error", "idle, and another connection needed the place");
 }
 

@@ -124,7 +124,7 @@ int tls_hello_parse(const uint8_t *bytes, size_t n, struct tls_hello *ret)
 {
 	struct tls_hello hello = { 0 };
 	struct cursor in = { .p = bytes, .left = n };
-	uint8_t message[TLS_HELLO_MAX];
+	uint8_t message[TLS_HELLO_MAX] = { 0 };
 	size_t have = 0, need = HANDSHAKE_HEADER;
 
 	while (have < need) {
@@ -146,7 +146,7 @@ int tls_hello_parse(const uint8_t *bytes, size_t n, struct tls_hello *ret)
 		if (record > sizeof(message) - have)
 			return -EBADMSG;
 		p = take(&in, record);
-		if (record > 0)
+		if (p != NULL && record > 0)
 			memcpy(message + have, p, record);
 		have += record;
 		if (have > 0 && message[0] != HANDSHAKE_CLIENT_HELLO)

@@ -990,6 +990,13 @@ class ProxyTest(unittest.TestCase):
                           record["bytes_down"]), ("allowed.test", 22, "allow", 5, 22))
         self.assertRegex(record["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
+    def test_client_that_only_listens(self):
+        origin = self.origin(upper_handler)
+        proxy = self.proxy(f"allow allowed.test:{origin.port}", f"allow {PUBLIC}")
+        s, status, _, _, rest = self.connect(proxy, f"allowed.test:{origin.port}")
+        s.shutdown(socket.SHUT_WR)
+        self.assertEqual(rest + read_all(s), b"SSH-2.0-fake\r\nEND")
+
     def test_large_tunnel(self):
         def echo(conn, log):
             while data := conn.recv(1 << 16):
