@@ -120,40 +120,50 @@ static void add_link(struct box_config *c, const char *path, const char *target)
 		(struct box_link){ .path = xstrdup(path), .target = xstrdup(target) };
 }
 
+/* Does the path lie in a directory that is shown as a whole? */
+static bool is_shown(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(system_dirs); i++)
+		if (fs_path_within(path, system_dirs[i]))
+			return true;
+	return false;
+}
+
+static int add_symlink(struct box_config *c, const char *path)
+{
+	char target[PATH_MAX];
+	auto_free char *canonical = NULL;
+	struct stat st;
+	ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+	if (n <= 0 || fs_canonical(path, &canonical, NULL) < 0)
+		return 0; /* it leads nowhere */
+	target[n] = '\0';
+	if (fs_path_within(canonical, "/usr"))
+		add_link(c, path, target);
+	else if (is_shown(canonical)) /* perhaps through places that are not */
+		add_link(c, path, canonical);
+	else if (fs_path_within(canonical, "/etc") && stat(canonical, &st) == 0 &&
+		 (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) && access(canonical, R_OK) == 0)
+		add_bind(c, canonical, path);
+	return 0;
+}
+
 /*
- * Show `path` at its own place: a directory or file as a bind, a symbolic link as the same link
- * when it is relative or leads into /usr (which is shown), else its canonical target as a bind.
+ * Show `path` at its own place: a directory or file as a bind, a symbolic link as a link when what
+ * it leads to is shown, else, within /etc, what it leads to as a bind.
  */
 static int add_path(struct box_config *c, const char *path, struct err *e)
 {
 	struct stat st;
-	char target[PATH_MAX];
-	auto_free char *canonical = NULL;
-	ssize_t n;
 
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT || errno == EACCES ? 0 : err_sys(e, "%s", path);
-	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) {
-		/* What this user cannot read, the box could not either. */
-		if (access(path, R_OK) == 0)
-			add_bind(c, path, path);
-		return 0;
-	}
-	if (!S_ISLNK(st.st_mode))
-		return 0;
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n <= 0)
-		return 0;
-	target[n] = '\0';
-	if (fs_canonical(path, &canonical, NULL) < 0)
-		return 0;
-	if (fs_path_within(canonical, "/usr")) {
-		add_link(c, path, target);
-		return 0;
-	}
-	if (stat(canonical, &st) == 0 && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) &&
-	    access(canonical, R_OK) == 0 && fs_path_within(canonical, "/etc"))
-		add_bind(c, canonical, path);
+	if (S_ISLNK(st.st_mode))
+		return add_symlink(c, path);
+	/* What this user cannot read, the box could not either. */
+	if ((S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) && access(path, R_OK) == 0)
+		add_bind(c, path, path);
 	return 0;
 }
 
