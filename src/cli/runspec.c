@@ -122,7 +122,30 @@ int run_request_operands(struct cli *c, bool all_workspaces, struct run_request 
 
 /* --- the parts of a spec ---------------------------------------------------------------------- */
 
-static int add_volumes(struct cli *c, struct spec *s, struct err *e)
+/* What lies in a workspace is the agent's to change: no link there chooses what is mounted. */
+static int check_volume_links(const struct run_request *q, const char *text,
+			      const struct spec_volume *v, struct err *e)
+{
+	auto_free char *given = xstrndup(text, strcspn(text, ":"));
+	auto_free char *normal = NULL;
+	const char *path = fs_normalise(given, &normal, NULL) < 0 ? given : normal;
+
+	for (size_t i = 0; i < q->nworkspaces; i++) {
+		auto_free char *shown = NULL;
+		auto_free char *real = NULL;
+
+		if (!fs_path_within(path, q->workspaces[i].path) || strcmp(path, v->source) == 0)
+			continue;
+		shown = text_escaped(given);
+		real = text_escaped(v->source);
+		err_set(e, ERR_REFUSED, -ELOOP,
+			"volume '%s': a symbolic link in the workspace leads elsewhere", shown);
+		return err_hint(e, "give the real path: %s", real);
+	}
+	return 0;
+}
+
+static int add_volumes(struct cli *c, const struct run_request *q, struct spec *s, struct err *e)
 {
 	struct spec_paths paths = paths_of(c);
 
@@ -130,6 +153,11 @@ static int add_volumes(struct cli *c, struct spec *s, struct err *e)
 		struct spec_volume v = { 0 };
 		int r = spec_volume_parse(c->v.volume.v[i], &paths, &v, e);
 
+		if (r == 0) {
+			r = check_volume_links(q, c->v.volume.v[i], &v, e);
+			if (r < 0)
+				spec_volume_clear(&v);
+		}
 		if (r < 0)
 			return bad_option("volume", e);
 		s->volumes = xrealloc(s->volumes, s->nvolumes + 1, sizeof(*s->volumes));
@@ -322,7 +350,7 @@ void run_request_workspaces_of(struct run_request *q, const struct spec *s)
 /* Everything but the template, which the caller may not need. */
 static int build_settings(struct cli *c, const struct run_request *q, struct spec *s, struct err *e)
 {
-	int r = add_volumes(c, s, e);
+	int r = add_volumes(c, q, s, e);
 
 	if (r == 0)
 		r = add_hidden(c, q, &s->hide, e);

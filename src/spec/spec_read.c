@@ -182,6 +182,18 @@ static int check_link(const char *what, const char *text, struct err *e)
 	return err_hint(e, "give the real path: %s", shown_real);
 }
 
+/* A link was refused by name; one that took the name's place meanwhile is not followed either. */
+static int open_no_link(const char *text, int flags)
+{
+	auto_free char *trimmed = xstrdup(text);
+	size_t n = strlen(trimmed);
+
+	/* With a slash behind it, the kernel would follow it all the same. */
+	while (n > 1 && trimmed[n - 1] == '/')
+		trimmed[--n] = '\0';
+	return open(trimmed, O_PATH | O_NOFOLLOW | O_CLOEXEC | flags);
+}
+
 static int open_failed(const char *what, const char *text, struct err *e)
 {
 	auto_free char *shown = text_escaped(text);
@@ -265,7 +277,7 @@ int spec_workspace_parse(const char *text, const struct spec_paths *p, struct sp
 	r = check_link("workspace", dir, e);
 	if (r < 0)
 		return r;
-	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = open_no_link(dir, O_DIRECTORY);
 	if (fd < 0)
 		return open_failed("workspace", dir, e);
 	r = identify("workspace", dir, fd, &h, e);
@@ -338,7 +350,7 @@ static int volume_source(const char *source, const struct spec_paths *p, struct 
 
 	if (r < 0)
 		return r;
-	fd = open(source, O_PATH | O_CLOEXEC);
+	fd = open_no_link(source, 0);
 	if (fd < 0)
 		return open_failed("volume", source, e);
 	r = identify("volume", source, fd, &h, e);
