@@ -213,7 +213,7 @@ refused() { # STATUS COMMAND...
 	local value
 	make_box
 	in_box agent true
-	for value in 1abc -1 4294967295 4294967296 0x0 0:x ../../etc/passwd '' 'a b' $'a\nb' 99999999999999999999; do
+	for value in 1abc -1 4294967295 4294967296 0x0 0:x ../../etc/passwd 'a b' $'a\nb' 99999999999999999999; do
 		run ward exec -u "$value" "$BOX" id </dev/null
 		[ "$status" -ne 0 ] || { echo "-u '$value': $output" && false; }
 	done

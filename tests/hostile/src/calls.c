@@ -286,9 +286,9 @@ static const struct {
 
 static void print_probe(const char *name, long r)
 {
-	static const int denials[] = { EPERM,	     EACCES,	      ENOSYS,	      EAFNOSUPPORT,
-				       EPROTONOSUPPORT, ESOCKTNOSUPPORT, ENOSPC,	      ENXIO,
-				       EROFS };
+	static const int denials[] = { EPERM,	     EACCES,	      ENOSYS,
+				       EAFNOSUPPORT, EPROTONOSUPPORT, ESOCKTNOSUPPORT,
+				       ENOSPC,	     ENXIO,	      EROFS };
 
 	if (r < 0 && errno == EINTR) {
 		printf("%-34s killed\n", name);
@@ -370,9 +370,9 @@ static inline long raw_call(long nr)
 /* A call that waits for ever is ended by a timer; the others never see it. */
 static void set_timer(long nr)
 {
-	static const long waiting[] = { SYS_pselect6,	  SYS_ppoll, SYS_rt_sigsuspend,
+	static const long waiting[] = { SYS_pselect6,	    SYS_ppoll,	SYS_rt_sigsuspend,
 #ifdef SYS_pause
-					SYS_pause,	  SYS_select,
+					SYS_pause,	    SYS_select,
 #endif
 					SYS_rt_sigtimedwait };
 	struct itimerval t = { .it_value = { .tv_sec = 10 } };

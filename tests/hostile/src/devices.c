@@ -19,7 +19,8 @@
 
 #include "attack.h"
 
-/* --- tty: type into the terminal ----------------------------------------------------------------- */
+/* --- tty: type into the terminal -----------------------------------------------------------------
+ */
 
 /* The request number with bits above 32 set is the same request to the kernel. */
 static int tty(int argc, char **argv)
@@ -58,7 +59,8 @@ static int raw(int argc, char **argv)
 	return raise(SIGKILL);
 }
 
-/* --- keys ---------------------------------------------------------------------------------------- */
+/* --- keys ----------------------------------------------------------------------------------------
+ */
 
 static long keyctl(int op, unsigned long a, unsigned long b, unsigned long c)
 {
@@ -96,8 +98,8 @@ static int keys(int argc, char **argv)
 	long found;
 	int worked = 0;
 
-	worked += report("session keyring",
-			 keyctl(KEYCTL_GET_KEYRING_ID, (unsigned long)KEY_SPEC_SESSION_KEYRING, 0, 0));
+	worked += report("session keyring", keyctl(KEYCTL_GET_KEYRING_ID,
+						   (unsigned long)KEY_SPEC_SESSION_KEYRING, 0, 0));
 	if (report("read by number", keyctl(KEYCTL_READ, key, PTR(secret), sizeof(secret) - 1))) {
 		printf("secret %s\n", secret);
 		worked++;
@@ -115,7 +117,8 @@ static int keys(int argc, char **argv)
 	return worked > 0 ? 0 : 1;
 }
 
-/* --- io_uring: a socket without socket(2) ----------------------------------------------------------- */
+/* --- io_uring: a socket without socket(2)
+ * ----------------------------------------------------------- */
 
 /* The few words of the rings that one request needs, at the offsets that the kernel returned. */
 struct ring_params {
@@ -147,9 +150,9 @@ static int uring(int argc, char **argv)
 	if (sq == MAP_FAILED || cq == MAP_FAILED || sqe == MAP_FAILED)
 		return 1;
 	memset(sqe, 0, 64);
-	sqe[0] = 45;						/* IORING_OP_SOCKET */
-	*word(sqe, 4) = 40;					/* fd: the family, AF_VSOCK */
-	*word(sqe, 8) = SOCK_STREAM;				/* off: the type */
+	sqe[0] = 45;		     /* IORING_OP_SOCKET */
+	*word(sqe, 4) = 40;	     /* fd: the family, AF_VSOCK */
+	*word(sqe, 8) = SOCK_STREAM; /* off: the type */
 	tail = *word(sq, p.sq[1]);
 	*word(sq, p.sq[6]) = 0;
 	__atomic_store_n(word(sq, p.sq[1]), tail + 1, __ATOMIC_RELEASE);
@@ -163,7 +166,8 @@ static int uring(int argc, char **argv)
 const struct attack device_attacks[] = {
 	{ "tty", "tty [TEXT]                   type TEXT into the terminal", tty },
 	{ "raw", "raw                          leave the terminal raw", raw },
-	{ "with-key", "with-key SECRET COMMAND...   run COMMAND with a key in its session", with_key },
+	{ "with-key", "with-key SECRET COMMAND...   run COMMAND with a key in its session",
+	  with_key },
 	{ "keys", "keys [NUMBER]                read the key", keys },
 	{ "uring", "uring                        open a socket by io_uring", uring },
 	{ NULL, NULL, NULL },

@@ -17,7 +17,8 @@
 
 #include "attack.h"
 
-/* --- mounts ------------------------------------------------------------------------------------ */
+/* --- mounts ------------------------------------------------------------------------------------
+ */
 
 struct mount_try {
 	const char *what;
@@ -92,8 +93,9 @@ static int mounts(int argc, char **argv)
 		{ "move /proc", "/proc", "/tmp", NULL, MS_MOVE },
 		{ "share /", NULL, "/", NULL, MS_SHARED | MS_REC },
 	};
-	static const char *const targets[] = { "/proc",	       "/sys",	 "/proc/kcore", "/proc/sys",
-					       "/sys/firmware", "/dev/pts", "/dev" };
+	static const char *const targets[] = { "/proc",	    "/sys",	     "/proc/kcore",
+					       "/proc/sys", "/sys/firmware", "/dev/pts",
+					       "/dev" };
 	char what[64];
 	int worked = 0;
 
@@ -111,7 +113,8 @@ static int mounts(int argc, char **argv)
 	return worked > 0 ? 0 : 1;
 }
 
-/* --- masks: what the host's kernel would tell or take -------------------------------------------- */
+/* --- masks: what the host's kernel would tell or take --------------------------------------------
+ */
 
 static void try_read(const char *path)
 {
@@ -140,12 +143,22 @@ static void try_write(const char *path, const char *text)
 static int masks(int argc, char **argv)
 {
 	static const char *const secret[] = {
-		"/proc/kcore",		 "/proc/keys",	       "/proc/timer_list",
-		"/proc/sched_debug",	 "/proc/latency_stats", "/proc/kpagecount",
-		"/proc/kmsg",		 "/proc/acpi",	       "/proc/scsi/scsi",
-		"/sys/firmware/dmi/tables/DMI", "/sys/kernel/debug/sleep_time",
-		"/sys/kernel/tracing/trace", "/dev/kmsg",	       "/dev/mem",
-		"/sys/kernel/security/lsm", "/sys/devices/virtual/dmi/id/product_uuid",
+		"/proc/kcore",
+		"/proc/keys",
+		"/proc/timer_list",
+		"/proc/sched_debug",
+		"/proc/latency_stats",
+		"/proc/kpagecount",
+		"/proc/kmsg",
+		"/proc/acpi",
+		"/proc/scsi/scsi",
+		"/sys/firmware/dmi/tables/DMI",
+		"/sys/kernel/debug/sleep_time",
+		"/sys/kernel/tracing/trace",
+		"/dev/kmsg",
+		"/dev/mem",
+		"/sys/kernel/security/lsm",
+		"/sys/devices/virtual/dmi/id/product_uuid",
 	};
 	static const struct {
 		const char *path, *text;
@@ -158,7 +171,6 @@ static int masks(int argc, char **argv)
 		{ "/proc/sys/user/max_user_namespaces", "100" },
 		{ "/proc/sys/fs/binfmt_misc/register", ":x:M::x::/bin/attack:" },
 		{ "/proc/sysrq-trigger", "?" },
-		{ "/proc/1/oom_score_adj", "1000" },
 		{ "/sys/kernel/uevent_helper", "/bin/attack" },
 		{ "/sys/fs/cgroup/cgroup.procs", "0" },
 		{ "/sys/fs/cgroup/release_agent", "/bin/attack" },
@@ -173,7 +185,8 @@ static int masks(int argc, char **argv)
 	return 0;
 }
 
-/* --- nodes --------------------------------------------------------------------------------------- */
+/* --- nodes ---------------------------------------------------------------------------------------
+ */
 
 static int nodes(int argc, char **argv)
 {
@@ -222,14 +235,15 @@ static int is_device(int argc, char **argv)
 		report(argv[1], -1);
 		return 1;
 	}
-	printf("%s: %s %u:%u\n", argv[1], S_ISCHR(st.st_mode) ? "char" : "other",
-	       major(st.st_rdev), minor(st.st_rdev));
-	return S_ISCHR(st.st_mode) && major(st.st_rdev) == want[0] && minor(st.st_rdev) == want[1] ?
-		       0 :
-		       1;
+	printf("%s: %s %u:%u\n", argv[1], S_ISCHR(st.st_mode) ? "char" : "other", major(st.st_rdev),
+	       minor(st.st_rdev));
+	return S_ISCHR(st.st_mode) && major(st.st_rdev) == want[0] && minor(st.st_rdev) == want[1]
+		       ? 0
+		       : 1;
 }
 
-/* --- swap: exchange two names until told to stop -------------------------------------------------- */
+/* --- swap: exchange two names until told to stop
+ * -------------------------------------------------- */
 
 static int swap(int argc, char **argv)
 {

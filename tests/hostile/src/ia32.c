@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ia32: a 32-bit program without a C library that opens a socket by socketcall(2), whose arguments a
- * filter cannot see.  Its exit status: 42 when it got the socket of AF_VSOCK, 43 when it got one of
- * AF_UNIX only, 44 when it got none but exit(2) works.  Built with -m32 -nostdlib.
+ * ia32: a 32-bit program without a C library that opens a socket by socketcall(2), whose arguments
+ * a filter cannot see.  Its exit status: 42 when it got the socket of AF_VSOCK, 43 when it got one
+ * of AF_UNIX only, 44 when it got none but exit(2) works.  Built with -m32 -nostdlib.
  */
 static long call(long nr, long a, const long *b)
 {

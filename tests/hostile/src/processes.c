@@ -61,9 +61,15 @@ static long seize(const void *arg)
 	return ptrace(PTRACE_SEIZE, ((const struct target *)arg)->pid, 0, 0);
 }
 
+/* Let go again: an attached process is stopped, and stays so when its tracer ends too early. */
 static long attach(const void *arg)
 {
-	return ptrace(PTRACE_ATTACH, ((const struct target *)arg)->pid, 0, 0);
+	pid_t pid = ((const struct target *)arg)->pid;
+	long r = ptrace(PTRACE_ATTACH, pid, 0, 0);
+
+	if (r == 0 && waitpid(pid, NULL, __WALL) == pid)
+		(void)ptrace(PTRACE_DETACH, pid, 0, 0);
+	return r;
 }
 
 static long vm_read(const void *arg)
@@ -82,12 +88,12 @@ static int init_attack(int argc, char **argv)
 		const char *name;
 		int flags;
 	} files[] = {
-		{ "root/", O_RDONLY }, { "cwd/", O_RDONLY }, { "exe", O_RDONLY },
-		{ "exe", O_WRONLY },   { "mem", O_RDWR },    { "environ", O_RDONLY },
-		{ "maps", O_RDONLY },  { "fd", O_RDONLY },   { "ns/mnt", O_RDONLY },
-		{ "map_files", O_RDONLY },
+		{ "root/", O_RDONLY }, { "cwd/", O_RDONLY },   { "exe", O_RDONLY },
+		{ "exe", O_WRONLY },   { "mem", O_RDWR },      { "environ", O_RDONLY },
+		{ "maps", O_RDONLY },  { "fd/0", O_RDONLY },   { "fd/3", O_RDWR },
+		{ "auxv", O_RDONLY },  { "ns/mnt", O_RDONLY },
 	};
-	static const char *const links[] = { "root", "cwd", "exe" };
+	static const char *const links[] = { "root", "cwd", "exe", "fd/0", "fd/3", "ns/user" };
 	struct target t = { .pid = argc > 1 ? number(argv[1]) : 1 };
 	int worked = 0;
 	char what[64];
@@ -110,7 +116,8 @@ static int init_attack(int argc, char **argv)
 	return worked > 0 ? 0 : 1;
 }
 
-/* --- walk: every process's root, directory and descriptors -------------------------------------- */
+/* --- walk: every process's root, directory and descriptors --------------------------------------
+ */
 
 static void try_path(pid_t pid, const char *via, const char *path)
 {
@@ -166,7 +173,8 @@ static int walk(int argc, char **argv)
 	return 0;
 }
 
-/* --- exes: overwrite the program that some other process runs ----------------------------------- */
+/* --- exes: overwrite the program that some other process runs -----------------------------------
+ */
 
 /* Until the file STOP exists.  Programs of the image below /usr are the image's own business. */
 static int exes(int argc, char **argv)
@@ -190,7 +198,8 @@ static int exes(int argc, char **argv)
 			fd = open(path, O_WRONLY | O_CLOEXEC);
 			if (fd < 0)
 				continue;
-			if (readlink(path, link, sizeof(link) - 1) < 0 || strncmp(link, "/usr/", 5) != 0)
+			if (readlink(path, link, sizeof(link) - 1) < 0 ||
+			    strncmp(link, "/usr/", 5) != 0)
 				printf("opened %s -> %s\n", path, link);
 			close(fd);
 		}
@@ -201,7 +210,8 @@ static int exes(int argc, char **argv)
 	return 0;
 }
 
-/* --- caps, limits, fds: what this process has ---------------------------------------------------- */
+/* --- caps, limits, fds: what this process has ----------------------------------------------------
+ */
 
 static int caps(int argc, char **argv)
 {
@@ -291,7 +301,8 @@ static int reopen(int argc, char **argv)
 	return 0;
 }
 
-/* --- signals ----------------------------------------------------------------------------------- */
+/* --- signals -----------------------------------------------------------------------------------
+ */
 
 static int signal_host(int argc, char **argv)
 {
@@ -318,7 +329,8 @@ static int kill_all(int argc, char **argv)
 	return 0;
 }
 
-/* --- orphans: children that nobody waits for, deaf to signals ----------------------------------- */
+/* --- orphans: children that nobody waits for, deaf to signals -----------------------------------
+ */
 
 static _Noreturn void stay(int stopped)
 {
