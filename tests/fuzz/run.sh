@@ -21,7 +21,8 @@ if [ "${#names[@]}" -eq 0 ]; then
 		names+=("$name")
 	done
 fi
-ninja -C "$build" --quiet "${names[@]/%/_fuzz}" 2>/dev/null || ninja -C "$build" --quiet
+targets=("${names[@]/#/tests/fuzz/}")
+ninja -C "$build" --quiet "${targets[@]/%/_fuzz}"
 mkdir -p "$build/crashes"
 bad=0
 for name in "${names[@]}"; do
