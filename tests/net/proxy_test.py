@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import socket
 import ssl
 import struct
@@ -1082,6 +1083,55 @@ class ProxyTest(unittest.TestCase):
         for _ in range(3):
             self.assertEqual(self.get(proxy, "http://allowed.test/")[0], 200)
         self.assertEqual(len(idle), 300)
+
+    def test_resets_leave_nothing(self):
+        """Connections reset in every state: descriptors go back to what they were, and nothing
+        spins."""
+        raw = self.origin(upper_handler)
+        _, proxy = self.web()
+        proxy.send_rules(rules_text(["allow allowed.test:*", f"allow {PUBLIC}", "allow **"]))
+        self.names.table["slow.test"] = "drop"
+        self.wait_status(proxy, f"http://allowed.test:{raw.port}/", 502)
+
+        def descriptors():
+            return len(os.listdir(f"/proc/{proxy.pid}/fd"))
+
+        def cpu():
+            with open(f"/proc/{proxy.pid}/stat") as f:
+                return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+
+        # Sockets that linger after earlier answers go when their clients do.
+        while self.cleanup[-1].__self__.__class__ is socket.socket:
+            self.cleanup.pop()()
+        end = time.monotonic() + WAIT
+        before = descriptors()
+        requests = (
+            b"", b"GET http://al",
+            b"GET http://slow.test/ HTTP/1.1\r\nHost: slow.test\r\n\r\n",
+            b"GET http://allowed.test/sse HTTP/1.1\r\nHost: allowed.test\r\n\r\n",
+            b"GET http://allowed.test/big/9000000 HTTP/1.1\r\nHost: allowed.test\r\n\r\n",
+            b"POST http://allowed.test/echo HTTP/1.1\r\nHost: allowed.test\r\n"
+            b"Content-Length: 100\r\n\r\nabc",
+            b"CONNECT allowed.test:%d HTTP/1.1\r\n\r\n" % raw.port,
+            b"CONNECT allowed.test:%d HTTP/1.1\r\n\r\nhello" % raw.port,
+            b"GET http://denied.local/ HTTP/1.1\r\nHost: denied.local\r\n\r\n",
+        )
+        for i in range(40):
+            for request in requests:
+                s = proxy.connect()
+                s.sendall(request)
+                if i % 2:
+                    select.select([s], [], [], 0.01)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                s.close()
+        GATE.set()
+        self.names.table["slow.test"] = None
+        while descriptors() > before and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertLessEqual(descriptors(), before)
+        used = cpu()
+        self.assertEqual(self.get(proxy, "http://allowed.test/")[0], 200)
+        self.assertLess(cpu() - used, 50)
 
     def test_huge_head(self):
         _, proxy = self.web()
