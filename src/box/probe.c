@@ -18,6 +18,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/compat.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -132,6 +133,20 @@ static int check_seccomp(struct err *e)
 	return err_hint(e, "use a kernel built with CONFIG_SECCOMP_FILTER");
 }
 
+enum { LANDLOCK_ABI = 6 }; /* scopes of signals and abstract sockets: what confine.c asks for */
+
+static int check_landlock(struct err *e)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	if (abi >= LANDLOCK_ABI)
+		return 0;
+	err_set(e, ERR_HOST, ENOSYS,
+		"landlock: this kernel cannot scope signals and sockets (ABI %ld, needed %d)",
+		abi < 0 ? 0 : abi, LANDLOCK_ABI);
+	return err_hint(e, "use Linux 6.12 or newer with landlock among its LSMs");
+}
+
 /* Overlay may be a module that is loaded on the first mount; only its complete absence is told. */
 static int check_namespaces(struct err *e)
 {
@@ -161,5 +176,7 @@ int box_probe(struct err *e)
 		r = check_switches(e);
 	if (r == 0)
 		r = check_seccomp(e);
+	if (r == 0)
+		r = check_landlock(e);
 	return r;
 }
