@@ -187,7 +187,7 @@ static void answer_denied(struct conn *c)
 	struct buf target = BUF_INIT, hint = BUF_INIT;
 
 	log_target(&c->req.host, c->req.port, &target);
-	log_hint(&c->req.host, c->req.port, &c->verdict, &hint);
+	log_hint(&c->req.host, c->req.port, &c->verdict, &c->peer, &hint);
 	conn_record(c, "deny", c->verdict.reason);
 	proxy_notice(c->proxy, buf_str(&target), c->verdict.reason);
 	answer(c, &(struct reply){ .status = 403,
@@ -333,10 +333,10 @@ static void on_dialled(const struct dial_result *r, void *arg)
 
 	c->dial = NULL;
 	c->verdict = r->verdict;
+	c->peer = r->peer;
 	c->active = loop_now(c->proxy->loop);
 	if (r->outcome == DIAL_CONNECTED) {
 		c->up = (struct end){ .fd = r->fd };
-		c->peer = r->peer;
 		tune(r->fd);
 		/* The rules may have changed on the way. */
 		if (!dial_still_allowed(c->proxy, &c->req.host, c->req.port, &c->peer,

@@ -207,8 +207,10 @@ static void offer(struct dial *d, bool v6, const uint8_t *bytes)
 	decide_dialled(d->proxy, &d->host, d->port, &addr, &verdict);
 	if (verdict.allow)
 		d->addr[d->naddr++] = addr;
-	if (verdict.allow || d->naddr == 0)
+	if (verdict.allow || d->naddr == 0) {
 		d->result.verdict = verdict;
+		d->result.peer = addr; /* for the hint, when it stays denied */
+	}
 }
 
 static void on_resolved(int r, const struct dns_answer *answer, void *arg)

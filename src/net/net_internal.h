@@ -139,8 +139,8 @@ enum dial_outcome {
 };
 struct dial_result {
 	enum dial_outcome outcome;
-	int fd; /* connected, non-blocking, owned by the callee; else -1 */
-	struct sockaddr_storage peer;
+	int fd;			      /* connected, non-blocking, owned by the callee; else -1 */
+	struct sockaddr_storage peer; /* also the address that was denied */
 	struct policy_verdict verdict;
 	char reason[200]; /* one clause; "" when connected */
 };
@@ -208,9 +208,9 @@ struct record {
 };
 /* One line, one write. fd -1: nothing. */
 void log_record(int fd, const struct record *r);
-/* The command that would allow it, or "" */
+/* What would allow it. addr: the address that the name led to and that was denied, or zero. */
 void log_hint(const struct policy_host *host, uint16_t port, const struct policy_verdict *v,
-	      struct buf *out);
+	      const struct sockaddr_storage *addr, struct buf *out);
 /* "HOST:PORT" as people write it. */
 void log_target(const struct policy_host *host, uint16_t port, struct buf *out);
 /* A whole response of our own. target NULL: not about a target. */

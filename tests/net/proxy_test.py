@@ -614,6 +614,8 @@ class ProxyTest(unittest.TestCase):
             status, _, body, _ = self.get(proxy, f"http://{name}/")
             self.assertEqual(status, 403, name)
             self.assertIn(b"private", body)
+            self.assertRegex(body.decode(),
+                             rf"--allow-host {name} --allow-host [][0-9a-f:.]+:80 AGENT")
         self.assertEqual(listener.received, [])
 
     def test_mixed_answers_use_the_good_one(self):
