@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,6 +46,8 @@ struct init {
 	struct init_session *sessions;
 	size_t nsessions;
 	pid_t sweeper;
+	struct sweep_dir *dirs;
+	size_t ndirs;
 	uint32_t starts;
 	bool busy;
 };
@@ -236,7 +239,7 @@ static void nap(long ms)
 }
 
 /* Nobody is left to race with: kill, reap, sweep, end. */
-static _Noreturn void final_sweep(struct init *in, const struct wire_msg *m)
+static _Noreturn void final_sweep(struct init *in)
 {
 	auto_buf report = BUF_INIT;
 
@@ -248,7 +251,7 @@ static _Noreturn void final_sweep(struct init *in, const struct wire_msg *m)
 			break;
 		nap(5);
 	}
-	init_sweep(m->data, m->len, &in->confine.ids, true, &report);
+	init_sweep(in->dirs, in->ndirs, &in->confine.ids, true, &report);
 	tell(INIT_WIRE_SWEPT, 1, report.data,
 	     report.len < WIRE_PAYLOAD_MAX ? report.len : WIRE_PAYLOAD_MAX);
 	exit(0);
@@ -260,7 +263,7 @@ static void on_sweep(struct init *in, const struct wire_msg *m)
 	pid_t pid;
 
 	if (m->h.arg == 1)
-		final_sweep(in, m);
+		final_sweep(in);
 	if (in->sweeper)
 		return;
 	/* While programs run, files may belong to whom they belong for a reason. */
@@ -270,7 +273,7 @@ static void on_sweep(struct init *in, const struct wire_msg *m)
 	if (pid == 0) {
 		struct buf report = BUF_INIT;
 
-		init_sweep(m->data, m->len, &in->confine.ids, give, &report);
+		init_sweep(in->dirs, in->ndirs, &in->confine.ids, give, &report);
 		tell(INIT_WIRE_SWEPT, 0, report.data,
 		     report.len < WIRE_PAYLOAD_MAX ? report.len : WIRE_PAYLOAD_MAX);
 		_exit(0);
@@ -341,15 +344,35 @@ static int serve(struct init *in)
 	}
 }
 
+static int open_workspaces(struct init *in, const char *p, const char *end, struct err *e)
+{
+	while (p < end) {
+		const char *nul = memchr(p, '\0', (size_t)(end - p));
+		int fd;
+
+		if (!nul)
+			return err_set(e, ERR_SYSTEM, -EBADMSG, "init: bad configuration");
+		fd = fs_openat2(AT_FDCWD, p, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
+		if (fd < 0)
+			return err_set(e, ERR_SYSTEM, fd, "workspace %s: %s", p, strerror(-fd));
+		in->dirs = xrealloc(in->dirs, in->ndirs + 1, sizeof(*in->dirs));
+		in->dirs[in->ndirs++] = (struct sweep_dir){ .fd = fd, .path = xstrdup(p) };
+		p = nul + 1;
+	}
+	return 0;
+}
+
 /* Wait for the ids, then make the namespace that programs live in. */
 static int configure(struct init *in, struct err *e)
 {
 	struct wire_msg *m = xcalloc(1, sizeof(*m));
 	int r = wire_recv(INIT_WIRE_FD, m);
 
-	if (r == 1 && m->h.type == INIT_WIRE_CONFIG && m->len == sizeof(in->confine.ids)) {
+	if (r == 1 && m->h.type == INIT_WIRE_CONFIG && m->len >= sizeof(in->confine.ids)) {
 		memcpy(&in->confine.ids, m->data, sizeof(in->confine.ids));
-		r = confine_make_inner(&in->confine.ids, &in->inner_fd, e);
+		r = open_workspaces(in, m->data + sizeof(in->confine.ids), m->data + m->len, e);
+		if (r == 0)
+			r = confine_make_inner(&in->confine.ids, &in->inner_fd, e);
 	} else {
 		r = err_set(e, ERR_SYSTEM, r < 0 ? r : -EBADMSG, "init: no configuration");
 	}

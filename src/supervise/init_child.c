@@ -105,13 +105,15 @@ static int enter_directory(const char *cwd, struct err *e)
 	char here[PATH_MAX];
 	auto_free char *shown = text_escaped(cwd);
 
+	if (strcmp(cwd, "/proc") == 0 || text_starts(cwd, "/proc/"))
+		return err_set(e, ERR_REFUSED, -EINVAL, "directory %s: not below /proc", shown);
 	if (chdir(cwd) < 0) {
 		int code = errno;
 
 		return err_set(e, ERR_INPUT, -EINVAL, "directory %s in the sandbox: %s", shown,
 			       strerror(code));
 	}
-	if (!getcwd(here, sizeof(here)) || here[0] != '/')
+	if (!getcwd(here, sizeof(here)) || here[0] != '/' || text_starts(here, "/proc/"))
 		return err_set(e, ERR_REFUSED, -EINVAL, "directory %s: outside of the sandbox",
 			       shown);
 	return 0;

@@ -7,7 +7,8 @@
  * other id of the box) are given to the agent, who is the user outside: without that the user could
  * not remove them.
  *
- * It runs as root of the outer user namespace, inside the box's mounts.  The walk goes by
+ * It runs as root of the outer user namespace, inside the box's mounts, from descriptors that were
+ * opened before any program could move directories about.  The walk goes by
  * descriptor, follows no symlink, crosses no mount, and is bounded in depth, entries and time; what
  * it did not look at is said in the last line.
  */
@@ -126,14 +127,9 @@ static void push(struct sweep *s, int fd, const char *name)
 static void pop(struct sweep *s)
 {
 	closedir(s->stack[--s->depth]);
-	buf_reset(&s->path);
-}
-
-static void restore_path(struct sweep *s, const struct buf *full)
-{
-	buf_reset(&s->path);
-	if (s->depth)
-		buf_add(&s->path, full->data, s->name_end[s->depth - 1]);
+	s->path.len = s->depth ? s->name_end[s->depth - 1] : 0;
+	if (s->path.data)
+		s->path.data[s->path.len] = '\0';
 }
 
 static void visit(struct sweep *s, int dirfd, const char *name)
@@ -155,24 +151,19 @@ static void visit(struct sweep *s, int dirfd, const char *name)
 		push(s, fd, name);
 }
 
-static void walk(struct sweep *s, const char *top)
+static void walk(struct sweep *s, const struct sweep_dir *top)
 {
-	int fd = fs_openat2(AT_FDCWD, top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0,
-			    RESOLVE_NO_SYMLINKS);
+	int fd = fs_openat2(top->fd, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH);
 
 	buf_reset(&s->path);
 	s->depth = 0;
 	if (fd >= 0)
-		push(s, fd, top);
+		push(s, fd, top->path);
 	while (s->depth && !s->cut) {
 		struct dirent *d = readdir(s->stack[s->depth - 1]);
 
 		if (!d) {
-			auto_buf full = BUF_INIT;
-
-			buf_add(&full, s->path.data, s->path.len);
 			pop(s);
-			restore_path(s, &full);
 			continue;
 		}
 		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
@@ -187,24 +178,15 @@ static void walk(struct sweep *s, const char *top)
 		pop(s);
 }
 
-void init_sweep(const char *workspaces, size_t n, const struct box_ids *ids, bool give,
+void init_sweep(const struct sweep_dir *dirs, size_t n, const struct box_ids *ids, bool give,
 		struct buf *report)
 {
 	struct sweep s = { .ids = ids, .give = give, .report = report };
-	const char *p = workspaces;
-	const char *end = workspaces + n;
 
 	clock_gettime(CLOCK_MONOTONIC, &s.end);
 	s.end.tv_sec += SWEEP_SECONDS;
-	while (p < end) {
-		const char *nul = memchr(p, '\0', (size_t)(end - p));
-
-		if (!nul)
-			break;
-		if (p[0] == '/')
-			walk(&s, p);
-		p = nul + 1;
-	}
+	for (size_t i = 0; i < n; i++)
+		walk(&s, &dirs[i]);
 	buf_free(&s.path);
 	if (s.set_id || s.owned || s.failed || s.cut)
 		buf_printf(report,

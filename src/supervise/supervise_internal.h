@@ -29,12 +29,13 @@
 
 /* --- supervisor <-> init -------------------------------------------------------------------- */
 
+/* INIT_WIRE_CONFIG's payload: struct box_ids, then NUL-terminated paths of writable workspaces. */
 enum init_wire {
 	/* supervisor -> init */
 	INIT_WIRE_START = 16, /* arg: session; fds: request memfd, stdin, stdout, stderr */
 	INIT_WIRE_SIGNAL,     /* arg: session; payload: int32_t signal number */
 	INIT_WIRE_TERM,	      /* SIGTERM and SIGCONT to every process inside */
-	INIT_WIRE_SWEEP,      /* arg: 1 = final; payload: NUL-terminated writable workspaces */
+	INIT_WIRE_SWEEP,      /* arg: 1 = final */
 	/* init -> supervisor */
 	INIT_WIRE_READY = 3,	/* configured; FAILED with session 0 otherwise */
 	INIT_WIRE_STARTED = 32, /* arg: session; payload: uint32_t pid inside, then text: its
@@ -103,9 +104,13 @@ struct init_child { /* what the child of a session needs */
 /* After fork: never returns. A failure is one struct err on report_fd and exit 127 or 126. */
 _Noreturn void init_child_run(struct init_child *c);
 
+struct sweep_dir { /* a writable workspace, opened before the first program ran */
+	int fd;
+	char *path; /* for the report */
+};
 /* Give back what programs left in the workspaces: set-id bits off, with give also foreign ids to
  * the agent. One line of text for each of the first changes and a last line with the counts. */
-void init_sweep(const char *workspaces, size_t n, const struct box_ids *ids, bool give,
+void init_sweep(const struct sweep_dir *dirs, size_t n, const struct box_ids *ids, bool give,
 		struct buf *report);
 
 /* The confined end of `ward cp`: PATH to a tar stream on fd 1, or from one on fd 0. */

@@ -82,25 +82,10 @@ static bool sessions_alive(const struct supervisor *sup)
 
 /* --- sweep and grace ------------------------------------------------------------------------- */
 
-static void writable_workspaces(const struct supervisor *sup, struct buf *out)
-{
-	const struct spec *spec = sup->params.config->spec;
-
-	for (size_t i = 0; i < spec->nworkspaces; i++) {
-		const struct spec_workspace *w = &spec->workspaces[i];
-
-		if (!w->readonly && out->len + strlen(w->path) + 1 < WIRE_PAYLOAD_MAX)
-			buf_add(out, w->path, strlen(w->path) + 1);
-	}
-}
-
 static int ask_sweep(struct supervisor *sup, uint32_t final)
 {
-	auto_buf list = BUF_INIT;
-
-	writable_workspaces(sup, &list);
 	sup->dirty = false;
-	return supervisor_tell_init(sup, INIT_WIRE_SWEEP, final, list.data, list.len, NULL, 0);
+	return supervisor_tell_init(sup, INIT_WIRE_SWEEP, final, NULL, 0, NULL, 0);
 }
 
 bool supervisor_sweep_now(struct supervisor *sup, const struct session *s)
@@ -350,14 +335,31 @@ static int open_init(const char *path, int *ret, struct err *e)
 	return fs_seal_copy(fd, "ward-init", ret, e);
 }
 
-/* Give init the ids; it makes the inner namespace and answers. */
+/* What init sweeps. */
+static void add_workspaces(const struct supervisor *sup, struct buf *out)
+{
+	const struct spec *spec = sup->params.config->spec;
+
+	for (size_t i = 0; i < spec->nworkspaces; i++) {
+		const struct spec_workspace *w = &spec->workspaces[i];
+
+		if (!w->readonly && out->len + strlen(w->path) + 1 < WIRE_PAYLOAD_MAX)
+			buf_add(out, w->path, strlen(w->path) + 1);
+	}
+}
+
+/* Give init the ids and workspaces; it makes the inner namespace and answers. */
 static int configure_init(struct supervisor *sup, struct err *e)
 {
 	struct wire_msg *m = xcalloc(1, sizeof(*m));
 	const struct box_ids *ids = &sup->params.config->ids;
 	struct pollfd p = { .fd = sup->box.init_fd, .events = POLLIN };
-	int r = supervisor_tell_init(sup, INIT_WIRE_CONFIG, 0, ids, sizeof(*ids), NULL, 0);
+	auto_buf config = BUF_INIT;
+	int r;
 
+	buf_add(&config, ids, sizeof(*ids));
+	add_workspaces(sup, &config);
+	r = supervisor_tell_init(sup, INIT_WIRE_CONFIG, 0, config.data, config.len, NULL, 0);
 	if (r < 0) {
 		free(m);
 		return err_set(e, ERR_SYSTEM, r, "init: %s", strerror(-r));
