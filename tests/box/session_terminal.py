@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Sessions as a user at a terminal has them; one case a call.
+
+usage: session_terminal.py CASE SANDBOX     (WARD: the program, WS: the workspace)
+
+Every case plays a terminal: a pty whose settings are compared before and after, and which answers
+the status query as a terminal does.  Conditions are awaited, with a bound; nothing sleeps blindly.
+"""
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+WARD = os.environ["WARD"]
+WS = os.environ["WS"]
+SANDBOX = sys.argv[2]
+BOUND = 20
+PROMPT = rb"ward-test> "
+
+
+def fail(text):
+    print(text)
+    sys.exit(1)
+
+
+def check(condition, text):
+    if not condition:
+        fail(text)
+
+
+def wait_for(condition, text):
+    end = time.monotonic() + BOUND
+    while not condition():
+        check(time.monotonic() < end, "in vain: " + text)
+        select.select([], [], [], 0.02)
+
+
+def run(*args, **more):
+    return subprocess.run([WARD, *args], capture_output=True, timeout=BOUND, **more)
+
+
+class Terminal:
+    def __init__(self, *args, rows=30, cols=100):
+        self.master, self.slave = pty.openpty()
+        self.resize(rows, cols)
+        self.before = termios.tcgetattr(self.slave)
+        self.bytes = b""
+
+        def child():
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen(
+            [WARD, *args], stdin=self.slave, stdout=self.slave, stderr=self.slave, preexec_fn=child)
+
+    def resize(self, rows, cols):
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+    def read(self, seconds):
+        if not select.select([self.master], [], [], seconds)[0]:
+            return
+        data = os.read(self.master, 65536)
+        self.bytes += data
+        if b"\033[5n" in data:
+            os.write(self.master, b"\033[0n")
+
+    def expect(self, pattern):
+        end = time.monotonic() + BOUND
+        while True:
+            found = re.search(pattern, self.bytes)
+            if found:
+                self.bytes = self.bytes[found.end():]
+                return
+            check(time.monotonic() < end, f"no {pattern!r} in {self.bytes!r}")
+            self.read(0.05)
+
+    def send(self, data):
+        os.write(self.master, data)
+
+    def wait(self):
+        end = time.monotonic() + BOUND
+        while self.process.poll() is None:
+            check(time.monotonic() < end, f"still there: {self.bytes!r}")
+            self.read(0.02)
+        while select.select([self.master], [], [], 0)[0]:
+            self.read(0)
+        return self.process.returncode
+
+    def restored(self):
+        return termios.tcgetattr(self.slave) == self.before
+
+    def shell(self):
+        self.expect(PROMPT)
+        return self
+
+
+def shell():
+    return Terminal("exec", "-it", "-e", "PS1=ward-test> ", SANDBOX, "bash", "--norc").shell()
+
+
+def detach(terminal):
+    terminal.send(b"\x10\x11")
+    check(terminal.wait() == 0, "detaching is no failure")
+    check(terminal.restored(), "the terminal is not as before")
+
+
+def case_size():
+    t = shell()
+    t.send(b"stty size\r")
+    t.expect(rb"30 100")
+    t.resize(40, 120)
+    t.send(b"until [ \"$(stty size)\" = '40 120' ]; do :; done; echo re-sized\r")
+    t.expect(rb"re-sized\r\n")
+    t.send(b"exit 9\r")
+    check(t.wait() == 9, "the exit code")
+    check(t.restored(), "the terminal is not as before")
+
+
+def case_job_control():
+    t = shell()
+    t.send(b"sh -c 'echo up-$((40+1)); exec cat'\r")
+    t.expect(rb"up-41\r\n")
+    t.send(b"\x1a")
+    t.expect(rb"Stopped")
+    t.send(b"kill -9 %1; sh -c 'echo up-$((40+2)); exec cat'\r")
+    t.expect(rb"up-42\r\n")
+    t.send(b"\x03")
+    t.send(b"echo code-$?\r")
+    t.expect(rb"code-130\r\n")
+    t.send(b"exit\r")
+    t.wait()
+
+
+def case_detach():
+    t = shell()
+    t.send(b"MARK=kept; echo is-$MARK\r")
+    t.expect(rb"is-kept\r\n")
+    detach(t)
+    t = Terminal("attach", SANDBOX)
+    t.expect(rb"is-kept\r\n")  # what it showed before
+    t.send(b"echo still-$MARK\r")
+    t.expect(rb"still-kept\r\n")
+    u = Terminal("attach", SANDBOX)
+    u.expect(rb"still-kept\r\n")
+    t.send(b"echo both-$MARK\r")
+    t.expect(rb"both-kept\r\n")
+    u.expect(rb"both-kept\r\n")
+    # the form in which some terminals send Ctrl-P and Ctrl-Q
+    u.send(b"\033[112;5u\033[113;5u")
+    check(u.wait() == 0 and u.restored(), "detaching by long keys")
+    t.send(b"exit 3\r")
+    check(t.wait() == 3, "the exit code")
+
+
+def case_client_killed():
+    t = shell()
+    t.send(b"printf '\\033[?1049h\\033[?25l\\033[?2004h'; MARK=kept; echo modes-$MARK\r")
+    t.expect(rb"modes-kept\r\n")
+    t.process.kill()
+    t.process.wait()
+    wait_for(t.restored, "the terminal is restored after kill -9")
+    for sequence in (rb"\x1b\[\?2004l", rb"\x1b\[\?1049l", rb"\x1b\[\?25h"):
+        t.expect(sequence)
+    t = Terminal("attach", SANDBOX)
+    t.send(b"echo again-$MARK\r")
+    t.expect(rb"again-kept\r\n")
+    t.send(b"exit\r")
+    t.wait()
+
+
+def case_hangup():
+    t = shell()
+    t.send(b"MARK=kept; echo is-$MARK\r")
+    t.expect(rb"is-kept\r\n")
+    os.close(t.slave)
+    os.close(t.master)
+    wait_for(lambda: t.process.poll() is not None, "the client ends with its terminal")
+    t = Terminal("attach", SANDBOX)
+    t.send(b"echo again-$MARK\r")
+    t.expect(rb"again-kept\r\n")
+    t.process.send_signal(signal.SIGHUP)
+    t.wait()
+    check(t.restored(), "the terminal is not as before")
+
+
+def case_supervisor_killed():
+    t = shell()
+    state = os.environ["STATE"]
+    with open(state, encoding="utf-8") as f:
+        pid = int(re.search(r'"pid": ?(\d+)', f.read()).group(1))
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+        check(f.read().startswith("ward-supervisor"), "it is the supervisor")
+    os.kill(pid, signal.SIGKILL)
+    t.wait()
+    check(t.restored(), "the terminal is not as before")
+
+
+def case_filter():
+    t = shell()
+    t.send(b"printf 'A\\033]52;c;aGk=\\007B\\033[21tC\\033Pq\\033\\\\D\\005\\033[1mE\\n'\r")
+    t.expect(rb"ABCD\x1b\[1mE")
+    t.send(b"exit\r")
+    t.wait()
+    # the control: the same without the filter
+    t = Terminal("exec", "-t", SANDBOX, "printf", "A\\033]52;c;aGk=\\007B")
+    t.wait()
+    check(b"]52" not in t.bytes, f"passed: {t.bytes!r}")
+    log = run("logs", SANDBOX).stdout
+    check(b"]52" in log, "the program did write it")
+
+
+def case_redraw():
+    program = ("import os,signal,time\n"
+               "signal.signal(28, lambda *a: print('size', *os.get_terminal_size(), flush=True))\n"
+               "print('ready', flush=True)\n"
+               "while True: time.sleep(1)\n")
+    t = Terminal("exec", "-it", SANDBOX, "python3", "-c", program)
+    t.expect(rb"ready")
+    detach(t)
+    t = Terminal("attach", SANDBOX)
+    t.expect(rb"size 100 29\r\n")
+    t.expect(rb"size 100 30\r\n")
+    t.send(b"\x03")
+    check(t.wait() != 0, "it was interrupted")
+
+
+def case_tail():
+    for number in range(10):
+        t = Terminal("exec", "-t", SANDBOX, "sh", "-c", "head -c 30000 /dev/zero | tr '\\0' x; echo END")
+        check(t.wait() == 0 and b"END" in t.bytes and t.bytes.count(b"x") >= 30000,
+              f"round {number}: output was lost")
+        got = run("exec", SANDBOX, "sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x; echo END")
+        check(len(got.stdout) == 100004, f"round {number}: output of pipes was lost")
+
+
+def case_pipes():
+    got = run("exec", "-i", SANDBOX, "cat", input=b"x" * 3000000)
+    check(got.returncode == 0 and len(got.stdout) == 3000000, "3 MB there and back")
+    got = run("exec", SANDBOX, "sh", "-c", "echo out; echo err >&2; exit 3")
+    check((got.returncode, got.stdout, got.stderr) == (3, b"out\n", b"err\n"), f"streams: {got}")
+    got = run("exec", SANDBOX, "sh", "-c", "sleep 1000 & echo done")
+    check(got.stdout == b"done\n", "a background process does not delay the end")
+    p = subprocess.Popen([WARD, "exec", SANDBOX, "yes"], stdout=subprocess.PIPE)
+    p.stdout.read(10)
+    p.stdout.close()
+    check(p.wait(BOUND) != 0, "a closed output ends the program")
+    p = subprocess.Popen([WARD, "exec", SANDBOX, "sh", "-c",
+                          "trap 'exit 7' TERM; echo up; while :; do sleep 0.1; done"],
+                         stdout=subprocess.PIPE)
+    p.stdout.read(3)
+    p.terminate()
+    check(p.wait(BOUND) == 7, "SIGTERM is passed on")
+    p = subprocess.Popen([WARD, "exec", "-i", SANDBOX, "sh", "-c", "cat; echo > eof"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    p.stdin.write(b"x\n")
+    p.stdin.flush()
+    p.stdout.readline()
+    p.kill()
+    p.wait()
+    wait_for(lambda: os.path.exists(f"{WS}/eof"), "end of input when the client is killed")
+
+
+def case_slow_reader():
+    p = subprocess.Popen([WARD, "exec", SANDBOX, "sh", "-c",
+                          "head -c 5000000 /dev/zero; touch written"], stdout=subprocess.PIPE)
+    check(len(p.stdout.read(1)) == 1, "it writes")
+    # It cannot have written everything: buffers are smaller than that.
+    check(not os.path.exists(f"{WS}/written"), "the program waits for its reader")
+    check(len(p.stdout.read()) == 4999999, "all of it arrives")
+    check(p.wait(BOUND) == 0, "the exit code")
+
+
+CASES = {name[5:]: f for name, f in list(globals().items()) if name.startswith("case_")}
+CASES[sys.argv[1]]()
