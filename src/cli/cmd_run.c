@@ -19,7 +19,7 @@
 #include "base/text.h"
 #include "cli/cli_internal.h"
 
-enum { CREATE_ROUNDS = 10, ID_BYTES = 16 };
+enum { CREATE_ROUNDS = 10, ID_BYTES = 16, SHOWN_MAX = 4096 };
 
 struct launch {
 	struct run_request q;
@@ -319,42 +319,77 @@ static void agent_argv(const struct launch *l, bool tty, struct strv *argv)
 	strv_extend(argv, &l->q.agent_args);
 }
 
-static void print_members(struct buf *out, const struct json *list)
+static void print_text(struct buf *out, const char *text)
 {
-	for (size_t i = 0; i < json_len(list); i++) {
-		const char *text = json_str(json_at(list, i));
-		auto_buf row = BUF_INIT;
+	text_escape(out, text, strlen(text), SHOWN_MAX);
+}
 
-		if (text)
-			buf_puts(&row, text);
-		else
-			json_write(json_at(list, i), false, &row);
+static void print_strings(struct buf *out, const char *title, const struct json *list)
+{
+	buf_printf(out, "  %s\n", title);
+	for (size_t i = 0; i < json_len(list); i++) {
+		auto_free char *text = xstrdup(json_str(json_at(list, i)));
+		char *tab = strchr(text, '\t'); /* a rule: PATTERN, then where it comes from */
+
+		if (tab)
+			*tab = '\0';
 		buf_puts(out, "    ");
-		text_escape(out, buf_str(&row), row.len, 4096);
+		print_text(out, text);
+		if (tab) {
+			buf_puts(out, "  (");
+			print_text(out, tab + 1);
+			buf_putc(out, ')');
+		}
 		buf_putc(out, '\n');
 	}
 }
 
+/* "bind /usr <- /usr (ro, nodev)": the members that tell one operation from another. */
+static void print_operation(struct buf *out, const struct json *op)
+{
+	auto_strv flags = STRV_INIT;
+	const char *text;
+
+	buf_puts(out, "    ");
+	if (json_get_string(op, "op", &text) == 0)
+		print_text(out, text);
+	if (json_get_string(op, "target", &text) == 0) {
+		buf_putc(out, ' ');
+		print_text(out, text);
+	}
+	if (json_get_string(op, "source", &text) == 0) {
+		buf_puts(out, " <- ");
+		print_text(out, text);
+	}
+	(void)json_get_strv(op, "flags", &flags);
+	for (size_t i = 0; i < flags.n; i++) {
+		buf_puts(out, i ? ", " : " (");
+		print_text(out, flags.v[i]);
+	}
+	buf_puts(out, flags.n ? ")\n" : "\n");
+}
+
 static int print_plan(struct cli *c, const struct spec *s, struct json *plan, struct err *e)
 {
+	const struct json *operations;
 	auto_buf b = BUF_INIT;
 
 	if (cli_wants_json(c))
 		return term_out_json(plan, e);
 	buf_printf(&b, "sandbox %s\n  agent      %s\n  template   ", s->name, s->agent);
-	text_escape(&b, s->tmpl.ref ? s->tmpl.ref : "", s->tmpl.ref ? strlen(s->tmpl.ref) : 0,
-		    4096);
+	print_text(&b, s->tmpl.ref ? s->tmpl.ref : "");
 	for (size_t i = 0; i < s->nworkspaces; i++) {
 		buf_puts(&b, "\n  workspace  ");
-		text_escape(&b, s->workspaces[i].path, strlen(s->workspaces[i].path), 4096);
+		print_text(&b, s->workspaces[i].path);
 		buf_puts(&b, s->workspaces[i].readonly ? " (read-only)" : "");
 	}
-	buf_printf(&b, "\n  network    %s\n  command\n", policy_preset_name(s->network));
-	print_members(&b, json_get(plan, "command"));
-	buf_puts(&b, "  rules\n");
-	print_members(&b, json_get(plan, "rules"));
+	buf_printf(&b, "\n  network    %s\n", policy_preset_name(s->network));
+	print_strings(&b, "command", json_get(plan, "command"));
+	print_strings(&b, "rules", json_get(plan, "rules"));
 	buf_puts(&b, "  operations\n");
-	print_members(&b, json_get(plan, "operations"));
+	operations = json_get(plan, "operations");
+	for (size_t i = 0; i < json_len(operations); i++)
+		print_operation(&b, json_at(operations, i));
 	return term_out(&b, e);
 }
 

@@ -33,11 +33,12 @@ teardown() {
 }
 
 @test "two at the same moment make one sandbox" {
-	local i
+	local i pids=()
 	for i in 1 2 3 4 5 6 7 8; do
 		ward create -q shell >"../out.$i" 2>"../err.$i" 3>&- &
+		pids+=($!)
 	done
-	wait
+	wait "${pids[@]}"
 	cat ../err.*
 	[ "$(sort -u ../out.*)" = shell-project ]
 	[ "$(ward ls -q | wc -l)" -eq 1 ]

@@ -52,13 +52,13 @@ verbs() {
 @test "every option of every command is in its help and its manual page" {
 	local verb option
 	for verb in $(verbs); do
-		ward __man "$verb" | sed 's/\\-/-/g; s/\\f.//g' >man
+		ward __man "$verb" | sed 's/\\-/-/g; s/\\f.//g' >page
 		for option in $(ward help "$verb" | grep -oE '^ {2,6}(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+'); do
-			grep -q -- "^.*$option" man || { echo "$verb $option"; return 1; }
+			grep -q -- "^.*$option" page || { echo "$verb $option"; return 1; }
 		done
-		grep -q '^\.SH EXIT STATUS' man
-		grep -q '^\.SH SYNOPSIS' man
-		grep -q '^\.SH SEE ALSO' man
+		grep -q '^\.SH EXIT STATUS' page
+		grep -q '^\.SH SYNOPSIS' page
+		grep -q '^\.SH SEE ALSO' page
 	done
 }
 
@@ -83,7 +83,7 @@ verbs() {
 	grep -q 'ward run claude . ../docs:ro -- -p hi' out
 	grep -q "ward run shell -- -c 'make test'" out
 	ward __man kit | groff -man -Tutf8 -P-cbou -rLL=80n >out
-	grep -qF -- '~/.config/ward/kits/NAME/spec.yaml' out
+	grep -qF -- "/.config/ward/kits/NAME/spec.yaml" out
 }
 
 @test "completion: the shells accept the scripts" {

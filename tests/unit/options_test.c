@@ -193,6 +193,7 @@ static void the_tables_of_the_verbs_are_sound(void **state)
 
 		assert_non_null(verb->run);
 		assert_non_null(verb->text);
+		assert_non_null(verb->see_also);
 		assert_ptr_equal(cli_verb_find(verb->name), verb);
 		for (size_t k = 0; k < verb->noptions; k++) {
 			const struct option *a = &verb->options[k];
