@@ -2,12 +2,15 @@
 /*
  * supervise: the two ends that keep a box running, and the wire between them.
  *
- * supervisor.c  host side, one process per running box: builds the box, starts the proxy, owns
- * sessions (pty masters and pipes), records their output, serves the control socket. init.c PID 1
- * inside, static: reaps, and starts programs on request.  Its replies are untrusted. session.c one
- * program: its pty or pipes, its ring of recent output, its log file, its clients. relay.c the
- * user's end: terminal modes, window size, detach keys, signals, exit status. control.c messages
- * between client and supervisor (a table), and the client calls below.
+ * Host side, one process per running box: launch.c starts it from a sealed copy of this program,
+ * supervisor.c builds the box and owns its life, proxy_child.c keeps its proxy, harden.c confines
+ * it, control.c serves clients, session*.c own programs, their pty or pipes, their ring of recent
+ * output and their clients, recorder.c writes their logs, info.c measures.
+ * Inside, PID 1, static: init.c reaps and starts programs on request, init_child.c is the way from
+ * fork to execve, passwd.c knows users, init_sweep.c puts workspaces in order, copy.c packs and
+ * unpacks.  What it says is untrusted.
+ * The user's end: control_client.c makes the calls below, relay.c moves bytes and signals,
+ * terminal.c owns the terminal, output_filter.c and keys.c are pure.
  *
  * A client's bytes never reach the box except through a session's pty or pipe; no descriptor of the
  * host ever crosses.

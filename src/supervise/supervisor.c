@@ -37,7 +37,7 @@
 #include "box/init_wire.h"
 #include "supervise/supervise_internal.h"
 
-enum { TERM_GRACE_MS = 5000, SWEEP_WAIT_MS = 13000, SWEEP_DELAY_MS = 100, CONFIG_WAIT_MS = 10000 };
+enum { TERM_GRACE_MS = 5000, SWEEP_WAIT_MS = 13000, SWEEP_DELAY_MS = 2000, CONFIG_WAIT_MS = 10000 };
 enum { NOTES_MAX = 1 << 20, STATUS_TEXT_MAX = 16384, SYNC_DELAY_MS = 1000 };
 
 /* --- small things -------------------------------------------------------------------------------
@@ -121,13 +121,9 @@ void supervisor_check_idle(struct supervisor *sup)
 
 	if (sup->stop != STOP_NO || !sup->loop)
 		return;
-	if (sup->dirty && !sessions_alive(sup) && !sup->sweep_timer) {
-		if (sup->idle)
-			on_sweep_timer(sup);
-		else /* the rest may be ending as well */
-			sup->sweep_timer =
-				loop_after(sup->loop, SWEEP_DELAY_MS, on_sweep_timer, sup);
-	}
+	/* Not at once: one sweep for a row of short programs. */
+	if (sup->dirty && !sessions_alive(sup) && !sup->sweep_timer)
+		sup->sweep_timer = loop_after(sup->loop, SWEEP_DELAY_MS, on_sweep_timer, sup);
 	if (!empty && sup->grace) {
 		loop_remove(sup->loop, sup->grace);
 		sup->grace = NULL;
