@@ -54,6 +54,10 @@ def leader(args, result_fd):
         raw = raw or termios.tcgetattr(0) != before
         if not hooked and os.path.exists(args.when):
             hooked = True
+            # The command may set the modes a moment after what it runs has begun.
+            end = time.monotonic() + 20
+            while termios.tcgetattr(0) == before and time.monotonic() < end:
+                time.sleep(0.01)
             raw = raw or termios.tcgetattr(0) != before
             subprocess.run(["sh", "-c", args.hook], check=False, stdin=subprocess.DEVNULL,
                            env={**os.environ, "CLIENT": str(client.pid)})
