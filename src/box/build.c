@@ -94,7 +94,8 @@ static const struct limit {
 	rlim_t soft;
 	rlim_t hard;
 } limits[] = {
-	{ RLIMIT_CORE, 0, 0 },
+	/* 1, not 0: a core_pattern that names a program runs it as the host's root for 0 too. */
+	{ RLIMIT_CORE, 1, 1 },
 	{ RLIMIT_NOFILE, 65536, 524288 },
 	{ RLIMIT_MEMLOCK, 8 << 20, 8 << 20 },
 	{ RLIMIT_MSGQUEUE, 819200, 819200 },
