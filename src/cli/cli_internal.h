@@ -180,6 +180,13 @@ int cli_given_env(struct cli *c, struct strv *ret, struct err *e);
 void cli_session_size(struct spec_session *s); /* rows and cols of the user's terminal */
 /* Refuse arguments that are not UTF-8 (they could not be passed on unchanged). */
 int cli_check_args(const struct strv *args, struct err *e);
+/*
+ * engine_ops.exec of a sandbox that was just started: one that ended in between (its grace period
+ * was over, somebody stopped it) is started again.
+ */
+int cli_exec(struct cli *c, struct sandbox *box, struct spec_session *session, bool detach,
+	     const struct engine_term *t, uint32_t *ret_id, struct engine_result *ret,
+	     struct err *e);
 /* Print what happened and return the exit code. */
 int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
 		    const struct engine_result *r);

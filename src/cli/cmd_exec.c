@@ -86,7 +86,7 @@ static int exec_in(struct cli *c, struct sandbox *box, struct spec_session *sess
 
 	if (r < 0)
 		return r;
-	r = c->ops->exec(&c->engine, box, session, c->v.detach, &term, &id, &result, e);
+	r = cli_exec(c, box, session, c->v.detach, &term, &id, &result, e);
 	if (cli_program_failed(r, e))
 		return exec_failed(&session->argv, r, e);
 	if (r < 0)

@@ -482,8 +482,7 @@ static int run_agent(struct cli *c, struct launch *l, struct err *e)
 		r = err_set(e, ERR_INPUT, -EINVAL, "agent %s: its kit names no command",
 			    l->q.kit->name);
 	if (r == 0)
-		r = c->ops->exec(&c->engine, l->sandbox, &session, detached, &term, &id, &result,
-				 e);
+		r = cli_exec(c, l->sandbox, &session, detached, &term, &id, &result, e);
 	if (cli_program_failed(r, e))
 		r = missing_agent(c, l, &session.argv, e);
 	else if (r == 0 && !detached)

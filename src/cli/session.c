@@ -133,6 +133,31 @@ int cli_check_args(const struct strv *args, struct err *e)
 	return 0;
 }
 
+enum { EXEC_ROUNDS = 3 };
+
+int cli_exec(struct cli *c, struct sandbox *box, struct spec_session *session, bool detach,
+	     const struct engine_term *t, uint32_t *ret_id, struct engine_result *ret,
+	     struct err *e)
+{
+	for (int round = 0;; round++) {
+		bool started = false;
+		int r = c->ops->exec(&c->engine, box, session, detach, t, ret_id, ret, e);
+
+		if ((r != -ENOENT && r != -ECONNREFUSED) || state_is_running(box))
+			return r;
+		if (round < EXEC_ROUNDS) {
+			*e = ERR_INIT;
+			r = c->ops->start(&c->engine, box, &started, e);
+			if (r == 0)
+				continue;
+		}
+		/* Not the program is missing, but its sandbox. */
+		if (e->kind == ERR_NOT_FOUND)
+			e->kind = ERR_CONFLICT;
+		return r;
+	}
+}
+
 int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
 		    const struct engine_result *r)
 {

@@ -114,6 +114,20 @@ term() {
 	assert_equal "$(ward exec box echo hi)" hi
 }
 
+@test "exec while somebody stops the sandbox: it is started again, or ended; never a missing program" {
+	start
+	local i stopper code
+	for i in 1 2 3 4 5 6; do
+		ward stop -t 0 box >/dev/null 2>&1 3>&- &
+		stopper=$!
+		code=0
+		ward exec box true 2>err || code=$?
+		wait "$stopper"
+		case $code in 0 | 125 | 137 | 143) ;; *) cat err && fail "exit code $code" ;; esac
+	done
+	assert_equal "$(ward exec box echo still)" still
+}
+
 @test "a second agent in the same sandbox, at the same time" {
 	ward run -q -d --name box shell -- -c 'echo first; sleep 1000' >name
 	assert_file name box
