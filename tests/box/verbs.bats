@@ -88,8 +88,8 @@ term() {
 	assert_equal "$(ward exec -e A='two words' box sh -c 'echo "$A"')" "two words"
 	assert_equal "$(ward exec box -- sh -c 'echo "$0 $1"' a b)" "a b"
 	assert_equal "$(LC_ALL=C.UTF-8 TZ=Europe/Oslo ward exec box sh -c 'echo $LC_ALL $TZ')" "C.UTF-8 Europe/Oslo"
-	SECRET_OF_HOST=1 ward exec box env >env
-	refute grep -q SECRET_OF_HOST env
+	SECRET_OF_HOST=1 ward exec box env >variables
+	refute grep -q SECRET_OF_HOST variables
 	printf 'a\0b' | ward exec -i box cat >bytes
 	printf 'a\0b' | cmp - bytes
 	ward exec box sh -c 'echo out; echo err >&2' >out 2>err
