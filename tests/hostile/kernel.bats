@@ -196,6 +196,32 @@ assert_caps() { # FILE
 	grep -q '^CapEff:.*400$' "$TEST_DIR/fcap"
 }
 
+@test "D40 one id: a package whose files have other owners installs, and says so to nobody" {
+	[ "$(id_mode)" = single ] || skip "only where there is one id"
+	need_rootfs
+	# The control: the kernel refuses these owners.
+	control plain_box sh -c 'touch f && ! chown 6:8 f'
+	make_rootfs_box
+	cat >package.sh <<-'EOF'
+		set -e
+		mkdir -p /tmp/p/DEBIAN /tmp/p/opt
+		printf 'Package: demo\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x>\nDescription: d\n' >/tmp/p/DEBIAN/control
+		printf '#!/bin/sh\nset -e\nuseradd -r demo\nchown -R demo:mail /opt\n' >/tmp/p/DEBIAN/postinst
+		printf 'install -o demo -g mail -m 600 /opt/f /opt/g\nchgrp 8 /opt/g\n' >>/tmp/p/DEBIAN/postinst
+		chmod 755 /tmp/p/DEBIAN/postinst
+		echo content >/tmp/p/opt/f
+		dpkg-deb -b /tmp/p /tmp/demo.deb
+		dpkg -i /tmp/demo.deb
+		cat /opt/f /opt/g
+		# What is not there is still an error, and devices are not pretended.
+		! chown 0:0 /nonexistent
+		! mknod /tmp/null c 1 3
+	EOF
+	run in_box agent sh "$WS/package.sh"
+	assert_status 0
+	[ "$(grep -c '^content$' <<<"$output")" -eq 2 ]
+}
+
 @test "D41 debuggers work, performance counters do not" {
 	local u
 	need gdb strace
