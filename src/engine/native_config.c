@@ -104,32 +104,43 @@ static int add_host_agent(struct box_config *b, const struct kit *k, const char 
 	return 0;
 }
 
-/* One line of `git config --global --get KEY` of the invoking user, or NULL. */
-static char *git_config_get(const char *git, const char *home, const char *key)
+enum { IDENTITY_MAX = 4096 };
+
+/* A value is data: what could mean anything else to a program or a terminal is not taken. */
+static bool is_plain(const char *value)
+{
+	for (const char *p = value; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return false;
+	return *value != '\0';
+}
+
+/*
+ * The invoking user's global name and address, as `git config -z` prints them: "user.name\nVALUE"
+ * and a NUL byte each.  Empty when git says nothing.
+ */
+static void git_identity(const char *git, const char *home, struct buf *out)
 {
 	auto_free char *home_env = xasprintf("HOME=%s", home);
-	const char *const argv[] = {
-		"git", "config", "--global", "--includes", "--get", key, NULL
-	};
+	const char *const argv[] = { "git",
+				     "config",
+				     "--global",
+				     "--includes",
+				     "-z",
+				     "--get-regexp",
+				     "^user[.](name|email)$",
+				     NULL };
 	char *const env[] = { home_env, NULL };
 	struct spawn s = { .path = git,
 			   .argv = (char *const *)(uintptr_t)argv,
 			   .env = env,
-			   .output_max = 1024,
+			   .output_max = IDENTITY_MAX,
 			   .timeout_ms = 2000 };
-	auto_buf out = BUF_INIT;
 	int status = 0;
 
-	if (spawn_run(&s, &out, NULL, &status, NULL) < 0 || !WIFEXITED(status) ||
+	if (spawn_run(&s, out, NULL, &status, NULL) < 0 || !WIFEXITED(status) ||
 	    WEXITSTATUS(status) != 0)
-		return NULL;
-	while (out.len && out.data[out.len - 1] == '\n')
-		out.data[--out.len] = '\0';
-	/* Identity is data: a value that could mean anything else to a program is not taken. */
-	for (size_t i = 0; i < out.len; i++)
-		if ((unsigned char)out.data[i] < 0x20 || out.data[i] == 0x7f)
-			return NULL;
-	return out.len ? buf_steal(&out) : NULL;
+		buf_reset(out);
 }
 
 /* git-config(1), "Values": in double quotes, with \ and " escaped and newline and tab as \n and \t.
@@ -151,25 +162,27 @@ static void gitconfig_value(struct buf *out, const char *key, const char *value)
 	buf_puts(out, "\"\n");
 }
 
-/* The user's global name and address, and trust in the workspaces whatever id owns them inside. */
+/* The user's identity (of a key given twice the last one holds, as in git), and trust in the
+ * workspaces whatever id owns them inside. */
 static char *gitconfig_seed(const struct spec *s, const char *home)
 {
 	static const char *const gits[] = { "/usr/bin/git", "/usr/local/bin/git", "/bin/git",
 					    NULL };
-	static const char *const keys[] = { "user.name", "user.email" };
 	const char *git = spawn_find(gits);
+	auto_buf identity = BUF_INIT;
 	auto_buf out = BUF_INIT;
-	bool section = false;
 
-	for (size_t i = 0; git && i < ARRAY_SIZE(keys); i++) {
-		auto_free char *value = git_config_get(git, home, keys[i]);
+	if (git)
+		git_identity(git, home, &identity);
+	for (size_t at = 0; at < identity.len; at += strlen(identity.data + at) + 1) {
+		char *value = strchr(identity.data + at, '\n');
 
-		if (!value)
+		if (!value || !is_plain(value + 1))
 			continue;
-		if (!section)
-			buf_puts(&out, "[user]\n");
-		section = true;
-		gitconfig_value(&out, keys[i] + strlen("user."), value);
+		*value = '\0';
+		buf_puts(&out, "[user]\n");
+		gitconfig_value(&out, strchr(identity.data + at, '.') + 1, value + 1);
+		*value = ' ';
 	}
 	buf_puts(&out, "[safe]\n");
 	for (size_t i = 0; i < s->nworkspaces; i++)

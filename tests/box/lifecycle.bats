@@ -79,6 +79,8 @@ sh_in() { ward run -q -t host shell -- -c "$1"; }
 	wait_for ended
 	run ward ls
 	[[ "$output" == *stopped* ]]
+	# What a reboot takes away as well.
+	rm -rf "${XDG_RUNTIME_DIR:?}/ward"
 	run sh_in 'cat /tmp/a; pgrep -x sleep || echo none'
 	[ "$output" = "a"$'\n'"none" ]
 	[ "$(ward ls -q)" = "$id" ]
