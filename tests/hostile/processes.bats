@@ -58,6 +58,27 @@ teardown() { hostile_teardown; }
 	done
 }
 
+@test "D37 taking PID 1's limits away hurts the box only, and stop still works" {
+	local u before
+	start_victim
+	control "$WS/attack" starve "$VICTIM"
+	grep -q '^NOFILE: ok' "$TEST_DIR/control"
+	for u in $(users_inside); do
+		BOX=box-$u
+		make_box
+		in_box "$u" "$WS/attack" starve || true
+		# Whether programs still start does not matter; nothing may start unconfined.
+		run in_box agent "$WS/attack" caps
+		[ "$status" -ne 0 ] || grep -q '^Seccomp:.2' <<<"$output"
+		before=$SECONDS
+		run ward stop "$BOX"
+		assert_status 0
+		[ $((SECONDS - before)) -lt 60 ]
+		# The limits were that life's.
+		[ "$(in_box agent echo again)" = again ]
+	done
+}
+
 @test "D38 Ward's programs cannot be overwritten through /proc/PID/exe" {
 	local u i before prefix
 	prefix=$(dirname "$(dirname "$WARD")")

@@ -14,6 +14,22 @@ in_terminal() {
 	python3 "$BATS_TEST_DIRNAME/lib/pty_run.py" "$@"
 }
 
+@test "D03 in a terminal, too, all descriptors are the box's own" {
+	local result outer
+	result=$(in_terminal unshare --user --map-root-user "$WS/attack" fds)
+	outer=$(jq -r .output <<<"$result" | tr -d '\r' | awk '$2 == 0 { print $3 }')
+	[[ $outer == *:* ]] # the control: there the terminal is the user's
+	make_box
+	exec 7<"$SENT/f"
+	result=$(in_terminal "$WARD" exec -it "$BOX" "$WS/attack" fds)
+	exec 7<&-
+	jq -r .output <<<"$result" | tr -d '\r' | grep '^fd ' >"$TEST_DIR/fds"
+	[ "$(cut -d' ' -f2 "$TEST_DIR/fds" | tr '\n' ' ')" = "0 1 2 " ] || { cat "$TEST_DIR/fds" && false; }
+	[ "$(cut -d' ' -f3,5 "$TEST_DIR/fds" | sort -u | wc -l)" -eq 1 ]
+	grep -q ' /dev/pts/[0-9]*$' "$TEST_DIR/fds"
+	refute grep -q " ${outer%%:*}:" "$TEST_DIR/fds" # another devpts
+}
+
 @test "D70 nothing inside can type into the user's terminal" {
 	local u result
 	result=$(in_terminal unshare --user --map-root-user "$WS/attack" tty INJECTED)

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -329,6 +331,38 @@ static int kill_all(int argc, char **argv)
 	return 0;
 }
 
+/* --- starve: what one may do to a process of the same ids without tracing it
+ * ---------------------- */
+
+static int starve(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int resource;
+		rlim_t value;
+	} limits[] = {
+		{ "NOFILE", RLIMIT_NOFILE, 0 }, { "NPROC", RLIMIT_NPROC, 0 },
+		{ "FSIZE", RLIMIT_FSIZE, 0 },	{ "STACK", RLIMIT_STACK, 4096 },
+		{ "AS", RLIMIT_AS, 4096 },	{ "CPU", RLIMIT_CPU, 1 },
+	};
+	pid_t pid = argc > 1 ? number(argv[1]) : 1;
+	int fd = open("/proc/1/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	cpu_set_t one;
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		struct rlimit l = { limits[i].value, limits[i].value };
+
+		report(limits[i].name,
+		       prlimit(pid, (__rlimit_resource_t)limits[i].resource, &l, NULL));
+	}
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	report("affinity", sched_setaffinity(pid, sizeof(one), &one));
+	report("priority", setpriority(PRIO_PROCESS, (id_t)pid, 19));
+	report("oom score", fd < 0 ? -1 : write(fd, "1000", 4));
+	return 0;
+}
+
 /* --- orphans: children that nobody waits for, deaf to signals -----------------------------------
  */
 
@@ -372,6 +406,7 @@ const struct attack process_attacks[] = {
 	{ "reopen", "reopen                       write through every descriptor", reopen },
 	{ "signal", "signal PID...                kill PIDs of the host and PID 1", signal_host },
 	{ "killall", "killall                      kill everything", kill_all },
+	{ "starve", "starve [PID]                 take a process's limits away", starve },
 	{ "orphans", "orphans READY                leave deaf children behind", orphans },
 	{ NULL, NULL, NULL },
 };
