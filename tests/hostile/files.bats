@@ -123,6 +123,30 @@ teardown() { hostile_teardown; }
 	assert_same_snapshot "$before" "$SENT"
 }
 
+@test "D06 what is copied out of the box is written below its destination only" {
+	local before
+	before=$(snapshot "$SENT")
+	make_box
+	mkdir "$TEST_DIR/to"
+	in_box agent sh -c "mkdir /tmp/d && ln -s '$SENT' /tmp/d/l && ln -s '$SENT/f' /tmp/d/f"
+	ward cp "$BOX:/tmp/d" "$TEST_DIR/to" </dev/null || true
+	# The control: there are links now that a naive second copy would follow.
+	[ -L "$TEST_DIR/to/d/l" ] || ln -s "$SENT" "$TEST_DIR/to/d/l"
+	[ -L "$TEST_DIR/to/d/f" ] || ln -s "$SENT/f" "$TEST_DIR/to/d/f"
+	[ "$(cat "$TEST_DIR/to/d/f")" = sentinel ]
+	in_box agent sh -c 'rm /tmp/d/*; mkdir /tmp/d/l; echo x >/tmp/d/l/new; echo x >/tmp/d/l/f; echo x >/tmp/d/f'
+	ward cp "$BOX:/tmp/d" "$TEST_DIR/to" </dev/null || true
+	ward cp "$BOX:/tmp/d/l" "$TEST_DIR/to/d" </dev/null || true
+	ward cp "$BOX:/tmp/d/f" "$TEST_DIR/to/d" </dev/null || true
+	assert_same_snapshot "$before" "$SENT"
+	# And in: a link inside leads nowhere on the host, and what it hides is not read from there.
+	in_box agent sh -c "ln -s '$SENT' /tmp/in"
+	ward cp "$TEST_DIR/to/d/f" "$BOX:/tmp/in/" </dev/null || true
+	ward cp "$BOX:/tmp/in/secret" "$TEST_DIR/got" </dev/null || true
+	[ ! -e "$TEST_DIR/got" ]
+	assert_same_snapshot "$before" "$SENT"
+}
+
 @test "D07 a working directory that is a symlink out of the workspace" {
 	local before u as
 	before=$(snapshot "$SENT")
