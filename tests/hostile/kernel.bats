@@ -164,6 +164,19 @@ assert_caps() { # FILE
 	grep -q '^raise ambient CHOWN: EPERM' "$1"
 }
 
+@test "D37 every program is in the one Landlock domain, and can signal the others" {
+	local u outside
+	outside=$("$ATTACK_DIR/attack" layers) || skip "no Landlock here"
+	make_box
+	in_box agent sh -c 'setsid sleep 1000 >/dev/null 2>&1 & echo $! >sleeper'
+	for u in $(users_inside); do
+		[ "$(in_box "$u" "$WS/attack" layers)" = "free layers: $((${outside##* } - 1))" ]
+		# A domain for each program would keep sessions from signalling each other.
+		in_box "$u" sh -c 'kill -0 $(cat sleeper)'
+	done
+	in_box agent sh -c 'kill $(cat sleeper)'
+}
+
 @test "D39 capabilities stay within the bounding set" {
 	local u
 	control plain_box "$WS/attack" caps

@@ -443,8 +443,29 @@ static int sweep(int argc, char **argv)
 	return 0;
 }
 
+/* --- layers ----------------------------------------------------------------------------------- */
+
+/* The kernel stacks at most 16 Landlock domains: how many are still free tells how many there are.
+ */
+static int layers(int argc, char **argv)
+{
+	uint64_t ruleset[3] = { 1, 0, 0 }; /* handles the execution of files */
+	int n = 0;
+	long fd = syscall(NR_landlock_create, ruleset, sizeof(ruleset), 0);
+
+	(void)argc;
+	(void)argv;
+	if (fd < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return 1;
+	while (n < 64 && syscall(NR_landlock_create + 2, fd, 0) == 0)
+		n++;
+	printf("free layers: %d\n", n);
+	return 0;
+}
+
 const struct attack calls_attacks[] = {
 	{ "probe", "probe                        the calls that matter for isolation", probe },
 	{ "sweep", "sweep                        every call with arguments of zero", sweep },
+	{ "layers", "layers                       count Landlock domains", layers },
 	{ NULL, NULL, NULL },
 };
