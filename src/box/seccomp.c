@@ -57,6 +57,7 @@ enum block {
 	SOCKET_INET_PROTOCOL,
 	IOCTL,
 	PRCTL,
+	PRLIMIT,
 	PERSONALITY,
 	MKNODAT,
 	MKNOD,
@@ -169,6 +170,12 @@ static const struct step steps[] = {
 	{ NEXT, IS, PR_SET_MM, NO_PERMISSION },
 	{ NEXT, GO, 0, ALLOW },
 
+	/* The kernel asks only for the same ids outside, not for the same user namespace: root
+	 * inside could take init's descriptors or its processor time, and with them the sweep. */
+	{ PRLIMIT, ARG, 0, NEXT },
+	{ NEXT, IS, 1, NO_PERMISSION },
+	{ NEXT, GO, 0, ALLOW },
+
 	/* ADDR_NO_RANDOMIZE is what gdb and the sanitizers set. */
 	{ PERSONALITY, ARG, 0, NEXT },
 	{ NEXT, IS, PER_LINUX, ALLOW },
@@ -220,6 +227,7 @@ static const struct choice choices[] = {
 	[SECCOMP_SOCKET] = { SOCKET, SOCKET, SOCKET },
 	[SECCOMP_IOCTL] = { IOCTL, IOCTL, IOCTL },
 	[SECCOMP_PRCTL] = { PRCTL, PRCTL, PRCTL },
+	[SECCOMP_PRLIMIT] = { PRLIMIT, PRLIMIT, PRLIMIT },
 	[SECCOMP_PERSONALITY] = { PERSONALITY, PERSONALITY, PERSONALITY },
 	[SECCOMP_MKNOD] = { MKNOD, MKNOD, MKNOD },
 	[SECCOMP_MKNODAT] = { MKNODAT, MKNODAT, MKNODAT },

@@ -22,6 +22,7 @@ enum seccomp_rule {
 	SECCOMP_SOCKET,	     /* families and protocols that the box has a use for */
 	SECCOMP_IOCTL,	     /* all but a few terminal and file system requests */
 	SECCOMP_PRCTL,	     /* all but PR_SET_MM */
+	SECCOMP_PRLIMIT,     /* not of PID 1 */
 	SECCOMP_PERSONALITY, /* Linux itself and what debuggers set */
 	SECCOMP_MKNOD,	     /* no devices */
 	SECCOMP_MKNODAT,

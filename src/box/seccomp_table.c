@@ -318,7 +318,7 @@ const struct seccomp_row seccomp_rows[] = {
 	{ "recvmmsg", { 299, 243 }, SECCOMP_ALLOW },
 	{ "fanotify_init", { 300, 262 }, SECCOMP_EPERM },
 	{ "fanotify_mark", { 301, 263 }, SECCOMP_EPERM },
-	{ "prlimit64", { 302, 261 }, SECCOMP_ALLOW },
+	{ "prlimit64", { 302, 261 }, SECCOMP_PRLIMIT },
 	{ "name_to_handle_at", { 303, 264 }, SECCOMP_ALLOW },
 	{ "open_by_handle_at", { 304, 265 }, SECCOMP_EPERM },
 	{ "clock_adjtime", { 305, 266 }, SECCOMP_ALLOW },

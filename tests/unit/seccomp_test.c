@@ -204,6 +204,8 @@ static uint32_t expect(const struct program *p, uint8_t rule, const uint64_t a[6
 		return expect_socket(a);
 	case SECCOMP_IOCTL:
 		return expect_ioctl(a);
+	case SECCOMP_PRLIMIT:
+		return (uint32_t)a[0] == 1 ? ERRNO(EPERM) : ALLOWED;
 	case SECCOMP_PRCTL:
 		return (uint32_t)a[0] == PR_SET_MM ? ERRNO(EPERM) : ALLOWED;
 	case SECCOMP_PERSONALITY:
