@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -202,6 +203,56 @@ static int add_config_binds(struct box_plan *p, const struct box_config *c, uint
 	return 0;
 }
 
+static bool has_target(const struct box_plan *p, size_t first, const char *target)
+{
+	for (size_t i = first; i < p->nops; i++)
+		if (strcmp(p->ops[i].target, target) == 0)
+			return true;
+	return false;
+}
+
+/* The directories between top and target, neither included. */
+static void pin_between(struct box_plan *p, size_t first, const char *top, const char *target)
+{
+	auto_free char *path = xstrdup(target);
+	size_t shortest = strlen(top);
+	char *slash;
+
+	if (!fs_path_within(target, top))
+		return;
+	while ((slash = strrchr(path, '/')) && (size_t)(slash - path) > shortest) {
+		*slash = '\0';
+		if (!has_target(p, first, path))
+			add_op(p, BOX_OP_PIN, BOX_F_OPTIONAL | BOX_F_NOFOLLOW, path, NULL);
+	}
+}
+
+/*
+ * A mount holds the name of its own directory, but not the names above: who may write in a
+ * workspace could rename a directory above a read-only volume and make another one in its place, or
+ * above a hidden file, which the next start would not find at its path and not hide.  So these
+ * directories become mount points, too.
+ */
+static void add_pins_above(struct box_plan *p, size_t first, const struct spec *s,
+			   const char *target)
+{
+	for (size_t i = 0; i < s->nworkspaces; i++)
+		pin_between(p, first, s->workspaces[i].path, target);
+	for (size_t i = 0; i < s->nvolumes; i++)
+		if (s->volumes[i].is_dir)
+			pin_between(p, first, s->volumes[i].target, target);
+}
+
+static void add_pins(struct box_plan *p, size_t first, const struct spec *s)
+{
+	for (size_t i = 0; i < s->nworkspaces; i++)
+		add_pins_above(p, first, s, s->workspaces[i].path);
+	for (size_t i = 0; i < s->nvolumes; i++)
+		add_pins_above(p, first, s, s->volumes[i].target);
+	for (size_t i = 0; i < s->hide.n; i++)
+		add_pins_above(p, first, s, s->hide.v[i]);
+}
+
 /* Workspaces, volumes, the home and the configured binds, parents before children. */
 static int add_binds(struct box_plan *p, const struct box_config *c, struct err *e)
 {
@@ -247,6 +298,12 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 		op->dev = v->is_dir ? v->dev : 0;
 		op->ino = v->is_dir ? v->ino : 0;
 	}
+	for (size_t i = 0; i < s->hide.n; i++) {
+		r = check_target("hidden path", s->hide.v[i], e);
+		if (r < 0)
+			return r;
+	}
+	add_pins(p, first, s);
 	qsort(&p->ops[first], p->nops - first, sizeof(*p->ops), compare_targets);
 	for (size_t i = first + 1; i < p->nops; i++)
 		if (strcmp(p->ops[i - 1].target, p->ops[i].target) == 0)
@@ -255,16 +312,10 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 	return 0;
 }
 
-static int add_hidden(struct box_plan *p, const struct spec *s, struct err *e)
+static void add_hidden(struct box_plan *p, const struct spec *s)
 {
-	for (size_t i = 0; i < s->hide.n; i++) {
-		int r = check_target("hidden path", s->hide.v[i], e);
-
-		if (r < 0)
-			return r;
+	for (size_t i = 0; i < s->hide.n; i++)
 		add_op(p, BOX_OP_MASK, BOX_F_OPTIONAL | BOX_F_NOFOLLOW, s->hide.v[i], NULL);
-	}
-	return 0;
 }
 
 /* --- generated files ---------------------------------------------------------------------------
@@ -353,12 +404,31 @@ static void add_devices(struct box_plan *p)
 	}
 }
 
+/*
+ * ICMP echo sockets for everybody.  The kernel compares group ids as they are outside, so the ends
+ * of the range are the lowest and the highest one there, whatever they are inside.
+ */
+static void add_ping_range(struct box_plan *p, const struct box_ids *ids)
+{
+	const struct box_extent *low = &ids->gid[0];
+	const struct box_extent *high = &ids->gid[0];
+	char range[32];
+
+	for (uint32_t i = 1; i < ids->ngid && i < BOX_EXTENTS_MAX; i++) {
+		if (ids->gid[i].outside < low->outside)
+			low = &ids->gid[i];
+		if (ids->gid[i].outside > high->outside)
+			high = &ids->gid[i];
+	}
+	(void)snprintf(range, sizeof(range), "%u %u", low->inside,
+		       high->count > 0 ? high->inside + high->count - 1 : high->inside);
+	add_op(p, BOX_OP_SYSCTL, 0, "net/ipv4/ping_group_range", range);
+}
+
 static void add_kernel_fs(struct box_plan *p, const struct box_config *c)
 {
 	add_fixed(p, proc_ops, ARRAY_SIZE(proc_ops));
-	/* ICMP echo sockets; ids that are not mapped would be refused. */
-	add_op(p, BOX_OP_SYSCTL, 0, "net/ipv4/ping_group_range",
-	       c->ids.mode == BOX_ID_SINGLE ? "0 0" : "0 65535");
+	add_ping_range(p, &c->ids);
 	add_covered(p, BOX_OP_READONLY, proc_readonly, ARRAY_SIZE(proc_readonly));
 	add_covered(p, BOX_OP_MASK, proc_masks, ARRAY_SIZE(proc_masks));
 	add_fixed(p, dev_ops, 1);
@@ -422,12 +492,11 @@ int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *
 			add_system_files(&p, c);
 		r = add_config_files(&p, c, e);
 	}
-	if (r == 0)
-		r = add_hidden(&p, c->spec, e);
 	if (r < 0) {
 		box_plan_clear(&p);
 		return r;
 	}
+	add_hidden(&p, c->spec);
 	add_kernel_fs(&p, c);
 	add_end(&p, c);
 	*ret = p;

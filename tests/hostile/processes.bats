@@ -66,8 +66,9 @@ teardown() { hostile_teardown; }
 	for u in $(users_inside); do
 		BOX=box-$u
 		make_box
-		in_box "$u" "$WS/attack" starve || true
-		# Whether programs still start does not matter; nothing may start unconfined.
+		in_box "$u" "$WS/attack" starve >"$TEST_DIR/starve" || true
+		[ "$(grep -cE '^(NOFILE|NPROC|FSIZE|STACK|AS|CPU): EPERM$' "$TEST_DIR/starve")" -eq 6 ]
+		# Its priority is another matter.  Whether programs still start does not matter; nothing may start unconfined.
 		run in_box agent "$WS/attack" caps
 		[ "$status" -ne 0 ] || grep -q '^Seccomp:.2' <<<"$output"
 		before=$SECONDS
