@@ -475,6 +475,27 @@ static int op_readonly(struct box_build *b, size_t i, struct err *e)
 	return tree < 0 ? tree : mount_attach(&b->mounts, tree, target, false, e);
 }
 
+/*
+ * What is mounted from the box's own view of the directory, so that whatever lies on the way there
+ * (another volume, an id-mapped workspace) stays as it is.
+ */
+static int op_pin(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	auto_close int target =
+		root_open(b->root_fd, op->target, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+	auto_close int tree = -1;
+
+	if (target == -ENOENT)
+		return 0; /* what would be mounted below is not there either, or says so */
+	if (target == -ELOOP)
+		return err_set(e, ERR_REFUSED, ELOOP, "a symbolic link is in the way");
+	if (target < 0)
+		return err_set(e, ERR_SYSTEM, target, "%s", strerror(-target));
+	tree = mount_clone(target, false, 0, e);
+	return tree < 0 ? tree : mount_attach(&b->mounts, tree, target, false, e);
+}
+
 static int op_sysctl(struct box_build *b, size_t i, struct err *e)
 {
 	const struct box_op *op = &b->p->ops[i];
@@ -545,7 +566,7 @@ static int (*const op_table[])(struct box_build *b, size_t i, struct err *e) = {
 	[BOX_OP_MASK] = op_mask,	 [BOX_OP_READONLY] = op_readonly,
 	[BOX_OP_PIVOT] = op_pivot,	 [BOX_OP_SYSCTL] = op_sysctl,
 	[BOX_OP_HOSTNAME] = op_hostname, [BOX_OP_LOOPBACK] = op_loopback,
-	[BOX_OP_LISTEN] = op_listen,
+	[BOX_OP_LISTEN] = op_listen,	 [BOX_OP_PIN] = op_pin,
 };
 _Static_assert(ARRAY_SIZE(op_table) == BOX_OP_MAX, "every operation has a function");
 

@@ -127,6 +127,7 @@ enum box_op_type {
 	BOX_OP_USER, /* passwd, group, shadow: the agent's entry exists and comes first for its id
 		      */
 	BOX_OP_BIND, /* source by fd, device and inode verified, then mounted */
+	BOX_OP_PIN,  /* bind a directory on itself: inside, it cannot be renamed away */
 	BOX_OP_TMPFS,
 	BOX_OP_PROC,
 	BOX_OP_SYSFS,

@@ -73,6 +73,7 @@ static bool creates_something(const struct box_op *op)
 	case BOX_OP_MQUEUE:
 	case BOX_OP_DEVICE:
 	case BOX_OP_MASK:
+	case BOX_OP_PIN:
 	case BOX_OP_READONLY:
 	case BOX_OP_PIVOT:
 	case BOX_OP_SYSCTL:

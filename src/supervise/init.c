@@ -352,9 +352,14 @@ static int open_workspaces(struct init *in, const char *p, const char *end, stru
 
 		if (!nul)
 			return err_set(e, ERR_SYSTEM, -EBADMSG, "init: bad configuration");
-		fd = fs_openat2(AT_FDCWD, p, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
+		/* The way there is the one that the mount took; no program runs yet. */
+		fd = fs_openat2(AT_FDCWD, p, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
+		if (fd == -ENOENT) { /* a pin that was not needed */
+			p = nul + 1;
+			continue;
+		}
 		if (fd < 0)
-			return err_set(e, ERR_SYSTEM, fd, "workspace %s: %s", p, strerror(-fd));
+			return err_set(e, ERR_SYSTEM, fd, "directory %s: %s", p, strerror(-fd));
 		in->dirs = xrealloc(in->dirs, in->ndirs + 1, sizeof(*in->dirs));
 		in->dirs[in->ndirs++] = (struct sweep_dir){ .fd = fd, .path = xstrdup(p) };
 		p = nul + 1;

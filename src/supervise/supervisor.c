@@ -332,20 +332,22 @@ static int open_init(const char *path, int *ret, struct err *e)
 }
 
 /* What init sweeps. */
-static void add_workspaces(const struct supervisor *sup, struct buf *out)
+static void add_swept(const struct box_config *c, const struct box_plan *p, struct buf *out)
 {
-	const struct spec *spec = sup->params.config->spec;
+	for (size_t i = 0; i < p->nops; i++) {
+		const struct box_op *op = &p->ops[i];
+		bool bind = op->type == BOX_OP_BIND && strcmp(op->target, c->home) != 0 &&
+			    !(op->flags & (BOX_F_RO | BOX_F_IS_FILE | BOX_F_ANY_TYPE));
 
-	for (size_t i = 0; i < spec->nworkspaces; i++) {
-		const struct spec_workspace *w = &spec->workspaces[i];
-
-		if (!w->readonly && out->len + strlen(w->path) + 1 < WIRE_PAYLOAD_MAX)
-			buf_add(out, w->path, strlen(w->path) + 1);
+		/* A sweep does not cross mounts, so each is named. */
+		if ((bind || op->type == BOX_OP_PIN) &&
+		    out->len + strlen(op->target) + 1 < WIRE_PAYLOAD_MAX)
+			buf_add(out, op->target, strlen(op->target) + 1);
 	}
 }
 
-/* Give init the ids and workspaces; it makes the inner namespace and answers. */
-static int configure_init(struct supervisor *sup, struct err *e)
+/* Give init the ids and directories; it makes the inner namespace and answers. */
+static int configure_init(struct supervisor *sup, const struct box_plan *plan, struct err *e)
 {
 	struct wire_msg *m = xcalloc(1, sizeof(*m));
 	const struct box_ids *ids = &sup->params.config->ids;
@@ -354,7 +356,7 @@ static int configure_init(struct supervisor *sup, struct err *e)
 	int r;
 
 	buf_add(&config, ids, sizeof(*ids));
-	add_workspaces(sup, &config);
+	add_swept(sup->params.config, plan, &config);
 	r = supervisor_tell_init(sup, INIT_WIRE_CONFIG, 0, config.data, config.len, NULL, 0);
 	if (r < 0) {
 		free(m);
@@ -387,9 +389,9 @@ static int start_box(struct supervisor *sup, struct err *e)
 	r = box_plan_make(sup->params.config, &plan, e);
 	if (r == 0)
 		r = box_start(sup->params.config, &plan, init_exe, &sup->box, e);
-	box_plan_clear(&plan);
 	if (r == 0)
-		r = configure_init(sup, e);
+		r = configure_init(sup, &plan, e);
+	box_plan_clear(&plan);
 	return r;
 }
 
