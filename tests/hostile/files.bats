@@ -202,6 +202,24 @@ teardown() { hostile_teardown; }
 	assert_same_snapshot "$before" "$TEST_DIR/lured"
 }
 
+@test "D08 a volume's source with a link of the workspace on its way" {
+	local before source
+	mkdir -p "$SENT/sub" "$WS/good/sub"
+	before=$(snapshot "$SENT")
+	ln -s "$SENT" "$WS/a"
+	ln -s ../sentinel/sub "$WS/good/b"
+	control sh -c "cd '$WS/a/sub' && pwd -P | grep -q sentinel"
+	for source in "$WS/a" "$WS/a/" "$WS/a/sub" "$WS/a/f" "$WS/good/b" "$WS/good/b/" "$WS/good/../a/sub" \
+		"$WS/./a/sub"; do
+		run ward run -q --rm -t host -v "$source:/mnt/v" shell -- -c 'echo x >/mnt/v/new; echo x >/mnt/v' </dev/null
+		[ "$status" -ne 0 ] || { echo "$source" && false; }
+		assert_output_has "symbolic link"
+	done
+	ward run -q --rm -t host -v "$WS/good/sub/:/mnt/v" shell -- -c 'echo x >/mnt/v/new' </dev/null
+	[ -e "$WS/good/sub/new" ]
+	assert_same_snapshot "$before" "$SENT"
+}
+
 # A root file system of one program.
 tiny_rootfs() { # DIR
 	mkdir -p "$1/bin" "$1/etc" "$1/usr/bin"
