@@ -237,9 +237,10 @@ static void add_pins_above(struct box_plan *p, size_t first, const struct spec *
 			   const char *target)
 {
 	for (size_t i = 0; i < s->nworkspaces; i++)
-		pin_between(p, first, s->workspaces[i].path, target);
+		if (!s->workspaces[i].readonly)
+			pin_between(p, first, s->workspaces[i].path, target);
 	for (size_t i = 0; i < s->nvolumes; i++)
-		if (s->volumes[i].is_dir)
+		if (s->volumes[i].is_dir && !s->volumes[i].readonly)
 			pin_between(p, first, s->volumes[i].target, target);
 }
 

@@ -10,7 +10,8 @@
  * It runs as root of the outer user namespace, inside the box's mounts, from descriptors that were
  * opened before any program could move directories about.  The walk goes by
  * descriptor, follows no symlink, crosses no mount, and is bounded in depth, entries and time; what
- * it did not look at is said in the last line.
+ * it did not look at is said in the last line.  Depth ends nothing: what is too deep is passed
+ * over, so that one deep directory does not keep the rest from being examined.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +28,7 @@
 #include "base/text.h"
 #include "supervise/supervise_internal.h"
 
-enum { SWEEP_DEPTH = 128, SWEEP_ENTRIES = 2000000, SWEEP_SECONDS = 8, SWEEP_LINES = 64 };
+enum { SWEEP_DEPTH = 4096, SWEEP_ENTRIES = 2000000, SWEEP_SECONDS = 8, SWEEP_LINES = 64 };
 enum { SWEEP_REPORT_MAX = 24576, UNMAPPED = 65534 };
 
 struct sweep {
@@ -40,7 +41,8 @@ struct sweep {
 	uint64_t owned;
 	uint64_t failed;
 	unsigned lines;
-	bool cut; /* a bound was hit */
+	bool cut;  /* no time left, or too many entries */
+	bool deep; /* something was passed over, the rest was examined */
 	DIR *stack[SWEEP_DEPTH];
 	size_t name_end[SWEEP_DEPTH]; /* length of path for that level */
 	size_t depth;
@@ -108,12 +110,13 @@ static void push(struct sweep *s, int fd, const char *name)
 	DIR *d;
 
 	if (s->depth == SWEEP_DEPTH) {
-		s->cut = true;
+		s->deep = true;
 		close(fd);
 		return;
 	}
 	d = fdopendir(fd);
 	if (!d) {
+		s->deep = true;
 		close(fd);
 		return;
 	}
@@ -149,6 +152,8 @@ static void visit(struct sweep *s, int dirfd, const char *name)
 			RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 	if (fd >= 0)
 		push(s, fd, name);
+	else if (fd != -EXDEV && fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP)
+		s->deep = true; /* mounts are directories of their own in the list */
 }
 
 static void walk(struct sweep *s, const struct sweep_dir *top)
@@ -159,6 +164,8 @@ static void walk(struct sweep *s, const struct sweep_dir *top)
 	s->depth = 0;
 	if (fd >= 0)
 		push(s, fd, top->path);
+	else
+		s->deep = true;
 	while (s->depth && !s->cut) {
 		struct dirent *d = readdir(s->stack[s->depth - 1]);
 
@@ -188,11 +195,11 @@ void init_sweep(const struct sweep_dir *dirs, size_t n, const struct box_ids *id
 	for (size_t i = 0; i < n; i++)
 		walk(&s, &dirs[i]);
 	buf_free(&s.path);
-	if (s.set_id || s.owned || s.failed || s.cut)
+	if (s.set_id || s.owned || s.failed || s.cut || s.deep)
 		buf_printf(report,
 			   "%llu set-id bits removed, %llu files given to the user, "
 			   "%llu could not be changed%s\n",
 			   (unsigned long long)s.set_id, (unsigned long long)s.owned,
 			   (unsigned long long)s.failed,
-			   s.cut ? ", not everything was examined" : "");
+			   s.cut || s.deep ? ", not everything was examined" : "");
 }

@@ -184,6 +184,37 @@ static void order(void **state)
 	box_config_free(c);
 }
 
+/* What is above a mount or a hidden file in a writable workspace keeps its name; nothing else. */
+static void pins(void **state)
+{
+	static const char *const wanted[] = { "/home/u/proj/a", "/home/u/proj/a/b",
+					      "/home/u/proj/s", "/home/u/proj/s/t" };
+	struct box_config *c = make_config(BOX_ID_SINGLE, true);
+	struct box_plan p = { 0 };
+	struct err e = ERR_INIT;
+	size_t n = 0;
+
+	(void)state;
+	add_volume(c->spec, "/srv/lib", "/home/u/proj/a/b/lib", true);
+	add_volume(c->spec, "/srv/lib2", "/home/u/proj/a/b/lib2", true);
+	add_volume(c->spec, "/srv/x", "/home/u/docs/x/y", true);
+	strv_add(&c->spec->hide, "/home/u/proj/s/t/key");
+	assert_int_equal(box_plan_make(c, &p, &e), 0);
+	for (size_t i = 0; i < p.nops; i++)
+		n += p.ops[i].type == BOX_OP_PIN;
+	assert_int_equal(n, ARRAY_SIZE(wanted));
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		size_t pin = find_op(&p, BOX_OP_PIN, wanted[i]);
+
+		assert_true(find_op(&p, BOX_OP_BIND, "/home/u/proj") < pin);
+		assert_true(pin < find_op(&p, BOX_OP_MASK, "/home/u/proj/s/t/key"));
+	}
+	assert_true(find_op(&p, BOX_OP_PIN, wanted[1]) <
+		    find_op(&p, BOX_OP_BIND, "/home/u/proj/a/b/lib"));
+	box_plan_clear(&p);
+	box_config_free(c);
+}
+
 static void workspace_flags(void **state)
 {
 	struct box_config *c = make_config(BOX_ID_ROOT, false);
@@ -297,7 +328,7 @@ int main(void)
 		cmocka_unit_test(golden_files),	   cmocka_unit_test(order),
 		cmocka_unit_test(workspace_flags), cmocka_unit_test(refused_targets),
 		cmocka_unit_test(incomplete),	   cmocka_unit_test(config_round_trip),
-		cmocka_unit_test(config_members),
+		cmocka_unit_test(config_members),  cmocka_unit_test(pins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
