@@ -65,6 +65,9 @@ struct box_ids {       /* plain bytes: also sent to init as they are */
  * owner_uid/gid: owner of the workspace, used in root mode.
  */
 int box_ids_detect(uint32_t owner_uid, uint32_t owner_gid, struct box_ids *ret, struct err *e);
+/* A record of the ids, and back: -EINVAL with e, and *ret partly written, for anything else. */
+struct json *box_ids_to_json(const struct box_ids *ids);
+int box_ids_from_json(const struct json *j, struct box_ids *ret, struct err *e);
 /* The inner namespace's map: identity, split at the outer map's extents ("0 0 1000\n1000 1000
  * 1\n..."). */
 void box_ids_inner_map(const struct box_extent *outer, uint32_t n, struct buf *out);

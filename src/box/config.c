@@ -65,7 +65,7 @@ static struct json *extents_to_json(const struct box_extent *x, uint32_t n)
 	return j;
 }
 
-static struct json *ids_to_json(const struct box_ids *ids)
+struct json *box_ids_to_json(const struct box_ids *ids)
 {
 	struct json *j = json_object();
 
@@ -132,7 +132,7 @@ struct json *box_config_to_json(const struct box_config *c)
 	struct json *j = json_object();
 
 	json_set(j, "spec", c->spec ? spec_to_json(c->spec) : NULL);
-	json_set(j, "ids", ids_to_json(&c->ids));
+	json_set(j, "ids", box_ids_to_json(&c->ids));
 	json_set_string(j, "dir", c->dir);
 	json_set_strv(j, "layers", &c->layers);
 	json_set(j, "binds", binds_to_json(c));
@@ -211,7 +211,7 @@ static int read_extents(const struct json *j, const char *key, struct box_extent
 	return r;
 }
 
-static int read_ids(const struct json *j, struct box_ids *ids, struct err *e)
+int box_ids_from_json(const struct json *j, struct box_ids *ids, struct err *e)
 {
 	const struct {
 		const char *key;
@@ -311,7 +311,7 @@ static int read_config(const struct json *j, struct box_config *c, struct err *e
 	int r = spec_from_json(json_get(j, "spec"), &c->spec, e);
 
 	if (r == 0)
-		r = read_ids(json_get(j, "ids"), &c->ids, e);
+		r = box_ids_from_json(json_get(j, "ids"), &c->ids, e);
 	if (r == 0)
 		r = read_string(j, "dir", &c->dir, e);
 	if (r == 0 && json_get_strv(j, "layers", &c->layers) < 0)

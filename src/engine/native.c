@@ -138,87 +138,25 @@ static int ids_read(const struct sandbox *s, struct box_ids *ret, struct err *e)
 	auto_buf b = BUF_INIT;
 	auto_json j = NULL;
 	struct box_ids ids = { 0 };
-	int64_t mode = 0;
-	uint64_t n[6] = { 0 };
-	static const char *const keys[] = { "nuid",	 "ngid",     "agent_uid",
-					    "agent_gid", "host_uid", "host_gid" };
-	struct json *maps[2];
 	int r;
 
 	r = fs_read_at(s->dirfd, IDS_FILE, IDS_FILE_MAX, &b, e);
 	if (r < 0)
 		return r;
 	r = json_parse(buf_str(&b), b.len, &j, e);
+	if (r == 0)
+		r = box_ids_from_json(j, &ids, e);
 	if (r < 0)
 		return err_prefix(e, "sandbox %s: " IDS_FILE, s->id);
-	r = json_get_int(j, "mode", &mode);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(keys); i++)
-		r = json_get_uint(j, keys[i], &n[i]);
-	if (r < 0 || mode < 0 || mode >= BOX_ID_MODE_MAX || n[0] > BOX_EXTENTS_MAX ||
-	    n[1] > BOX_EXTENTS_MAX)
-		goto corrupt;
-	ids.mode = (uint32_t)mode;
-	ids.nuid = (uint32_t)n[0];
-	ids.ngid = (uint32_t)n[1];
-	ids.agent_uid = (uint32_t)n[2];
-	ids.agent_gid = (uint32_t)n[3];
-	ids.host_uid = (uint32_t)n[4];
-	ids.host_gid = (uint32_t)n[5];
-	maps[0] = json_get(j, "uid");
-	maps[1] = json_get(j, "gid");
-	for (size_t m = 0; m < 2; m++) {
-		struct box_extent *x = m ? ids.gid : ids.uid;
-		uint32_t count = m ? ids.ngid : ids.nuid;
-
-		if (json_len(maps[m]) != count)
-			goto corrupt;
-		for (size_t i = 0; i < count; i++) {
-			struct json *item = json_at(maps[m], i);
-			uint64_t v[3];
-
-			if (json_get_uint(item, "inside", &v[0]) < 0 ||
-			    json_get_uint(item, "outside", &v[1]) < 0 ||
-			    json_get_uint(item, "count", &v[2]) < 0)
-				goto corrupt;
-			x[i] = (struct box_extent){ (uint32_t)v[0], (uint32_t)v[1],
-						    (uint32_t)v[2] };
-		}
-	}
 	*ret = ids;
 	return 0;
-corrupt:
-	return err_set(e, ERR_CORRUPT, -EUCLEAN, "sandbox %s: " IDS_FILE " is damaged", s->id);
-}
-
-static struct json *extents_json(const struct box_extent *x, uint32_t n)
-{
-	struct json *list = json_array();
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct json *item = json_object();
-
-		json_set_uint(item, "inside", x[i].inside);
-		json_set_uint(item, "outside", x[i].outside);
-		json_set_uint(item, "count", x[i].count);
-		json_append(list, item);
-	}
-	return list;
 }
 
 static int ids_write(const struct sandbox *s, const struct box_ids *ids, struct err *e)
 {
-	auto_json j = json_object();
+	auto_json j = box_ids_to_json(ids);
 	auto_buf b = BUF_INIT;
 
-	json_set_uint(j, "mode", ids->mode);
-	json_set_uint(j, "nuid", ids->nuid);
-	json_set_uint(j, "ngid", ids->ngid);
-	json_set_uint(j, "agent_uid", ids->agent_uid);
-	json_set_uint(j, "agent_gid", ids->agent_gid);
-	json_set_uint(j, "host_uid", ids->host_uid);
-	json_set_uint(j, "host_gid", ids->host_gid);
-	json_set(j, "uid", extents_json(ids->uid, ids->nuid));
-	json_set(j, "gid", extents_json(ids->gid, ids->ngid));
 	json_write(j, false, &b);
 	return fs_replace_at(s->dirfd, IDS_FILE, b.data, b.len, 0600, false, e);
 }
