@@ -216,3 +216,48 @@ sh_in() { ward run -q -t host shell -- -c "$1"; }
 	[ "$(sh_in 'ls /sys/class/net | tr "\n" " "')" = "lo " ]
 	[ "$(sh_in 'grep ^Seccomp: /proc/self/status | tr -dc 0-9')" = 2 ]
 }
+
+@test "a box with nothing left but init ends after the grace period, and starts again" {
+	mkdir -p "$XDG_CONFIG_HOME/ward"
+	echo 'grace: 1s' >"$XDG_CONFIG_HOME/ward/config.yaml"
+	sh_in 'echo a > /tmp/a'
+	is_stopped() { ward ls | grep -q stopped; }
+	wait_for is_stopped
+	run sh_in 'cat /tmp/a'
+	[ "$output" = a ]
+	# Something in the background keeps it: the box that runs sleep outlives another one's grace.
+	sh_in 'setsid sleep 600 >/dev/null 2>&1 </dev/null &'
+	ward run -q -t host --name empty shell -- -c true
+	empty_stopped() { ward ls --filter name=empty | grep -q stopped; }
+	wait_for empty_stopped
+	ward ls --filter agent=shell | grep -v empty | grep -q running
+}
+
+@test "an agent of the user's own kit, installed below the home, is found and alone is shown" {
+	mkdir -p "$XDG_CONFIG_HOME/ward/kits/mine" "$HOME/.local/share/mine/versions" "$HOME/.local/bin"
+	cat >"$XDG_CONFIG_HOME/ward/kits/mine/spec.yaml" <<-'KIT'
+		schemaVersion: "2"
+		kind: sandbox
+		name: mine
+		sandbox:
+		  entrypoint: [mine]
+		  command:
+		    default: [--autonomous]
+		setup:
+		  files:
+		    - path: ~/.mine.json
+		      content: '{"trusted": "${WORKDIR}"}'
+		ward:
+		  binary: mine
+	KIT
+	printf '#!/bin/sh\necho "args: $*"; cat ~/.mine.json; echo; ls -A "%s"/.local/bin 2>&1\n' "$HOME" \
+		>"$HOME/.local/share/mine/versions/1.0"
+	chmod 0755 "$HOME/.local/share/mine/versions/1.0"
+	ln -s ../share/mine/versions/1.0 "$HOME/.local/bin/mine"
+	echo secret >"$HOME/.local/bin/other"
+	run ward run -q mine -- hello
+	assert_status 0
+	assert_output_has "args: --autonomous hello"
+	assert_output_has "{\"trusted\": \"$WS\"}"
+	refute_output_has other
+}
