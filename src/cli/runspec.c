@@ -304,7 +304,7 @@ int run_template_choose(struct cli *c, const struct kit *k, struct spec_template
 			buf_printf(note, "template %s, from config.yaml", config->template);
 		return r < 0 ? err_prefix(e, "config.yaml: template") : 0;
 	}
-	program = engine_find_host_agent(k, c->engine.paths.home);
+	program = engine_find_host_agent(k, c->engine.paths.home, NULL);
 	if (program) {
 		r = parse_template(c, "host", ret, e);
 		if (r == 0)

@@ -96,7 +96,8 @@ struct engine_ops {
 extern const struct engine_ops engine_native;
 
 /* Where the agent's program is on this machine (PATH of the caller, then usual places below the
- * home); NULL when absent. */
-char *engine_find_host_agent(const struct kit *k, const char *home);
+ * home); NULL when absent. A link that leads out of a workspace or volume of the spec (NULL: of
+ * none) is passed over. */
+char *engine_find_host_agent(const struct kit *k, const char *home, const struct spec *s);
 
 #endif

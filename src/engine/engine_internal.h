@@ -33,8 +33,8 @@ struct host_program {
 			      or NULL */
 };
 void host_program_clear(struct host_program *p);
-int host_program_resolve(const char *path, const char *home, struct host_program *ret,
-			 struct err *e);
+int host_program_resolve(const char *path, const char *home, const struct spec *s,
+			 struct host_program *ret, struct err *e);
 
 /* native_logs.c */
 int native_sessions(struct engine_context *c, const struct sandbox *s, struct json **ret,

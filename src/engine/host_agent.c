@@ -57,7 +57,36 @@ static bool is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-static char *find_in_path(const char *binary)
+static bool leads_out(const char *dir, const char *file, const char *top)
+{
+	return fs_path_within(dir, top) && !fs_path_within(file, top);
+}
+
+/*
+ * Where programs of a sandbox may write, a symbolic link says nothing about this machine: one that
+ * the agent left in a workspace's node_modules/.bin would choose which directory of the host is
+ * shown at the next start.
+ */
+static bool is_untrusted(const char *candidate, const struct spec *s)
+{
+	auto_free char *dir = xstrndup(candidate, (size_t)(strrchr(candidate, '/') - candidate));
+	auto_free char *real_dir = NULL;
+	auto_free char *real = NULL;
+
+	if (!s)
+		return false;
+	if (fs_canonical(dir, &real_dir, NULL) < 0 || fs_canonical(candidate, &real, NULL) < 0)
+		return true;
+	for (size_t i = 0; i < s->nworkspaces; i++)
+		if (leads_out(real_dir, real, s->workspaces[i].path))
+			return true;
+	for (size_t i = 0; i < s->nvolumes; i++)
+		if (leads_out(real_dir, real, s->volumes[i].source))
+			return true;
+	return false;
+}
+
+static char *find_in_path(const char *binary, const struct spec *s)
 {
 	const char *path = getenv("PATH");
 
@@ -67,7 +96,7 @@ static char *find_in_path(const char *binary)
 		auto_free char *candidate = fs_join(dir, binary);
 
 		/* Relative entries would let the current directory choose the program. */
-		if (dir[0] == '/' && is_program(candidate))
+		if (dir[0] == '/' && is_program(candidate) && !is_untrusted(candidate, s))
 			return steal(&candidate);
 		path = *end ? end + 1 : end;
 	}
@@ -100,7 +129,7 @@ static char *find_in_star(const char *dir, const char *rest, const char *binary)
 	return steal(&best);
 }
 
-static char *find_usual(const char *binary, const char *home)
+static char *find_usual(const char *binary, const char *home, const struct spec *s)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(usual_dirs); i++) {
 		auto_free char *dir = fs_join(home, usual_dirs[i]);
@@ -110,25 +139,25 @@ static char *find_usual(const char *binary, const char *home)
 		if (star) {
 			*star = '\0';
 			candidate = find_in_star(dir, star + 2, binary);
-			if (candidate)
+			if (candidate && !is_untrusted(candidate, s))
 				return steal(&candidate);
 			continue;
 		}
 		candidate = fs_join(dir, binary);
-		if (is_program(candidate))
+		if (is_program(candidate) && !is_untrusted(candidate, s))
 			return steal(&candidate);
 	}
 	return NULL;
 }
 
-char *engine_find_host_agent(const struct kit *k, const char *home)
+char *engine_find_host_agent(const struct kit *k, const char *home, const struct spec *s)
 {
 	char *found;
 
 	if (!k->binary)
 		return NULL;
-	found = find_in_path(k->binary);
-	return found ? found : find_usual(k->binary, home);
+	found = find_in_path(k->binary, s);
+	return found ? found : find_usual(k->binary, home, s);
 }
 
 /*
@@ -219,8 +248,8 @@ void host_program_clear(struct host_program *p)
 	*p = (struct host_program){ 0 };
 }
 
-int host_program_resolve(const char *path, const char *home, struct host_program *ret,
-			 struct err *e)
+int host_program_resolve(const char *path, const char *home, const struct spec *s,
+			 struct host_program *ret, struct err *e)
 {
 	struct host_program p = { 0 };
 	auto_free char *root = NULL;
@@ -234,11 +263,11 @@ int host_program_resolve(const char *path, const char *home, struct host_program
 		add_bind(&p, root ? steal(&root) : own_dir(p.real, home));
 	}
 	if (is_node_script(p.real)) {
-		auto_free char *node = find_in_path("node");
+		auto_free char *node = find_in_path("node", s);
 		auto_free char *beside = NULL;
 
 		if (!node)
-			node = find_usual("node", home);
+			node = find_usual("node", home, s);
 		if (node && fs_canonical(node, &beside, NULL) == 0 && !in_system(beside)) {
 			add_bind(&p, xstrdup(beside));
 			p.interpreter = steal(&beside);

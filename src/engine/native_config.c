@@ -83,16 +83,16 @@ static void add_seed(struct box_config *b, char *path, char *content, uint32_t m
 						   .only_if_missing = only_if_missing };
 }
 
-static int add_host_agent(struct box_config *b, const struct kit *k, const char *home,
-			  struct err *e)
+static int add_host_agent(struct box_config *b, const struct kit *k, const struct spec *s,
+			  const char *home, struct err *e)
 {
-	auto_free char *path = engine_find_host_agent(k, home);
+	auto_free char *path = engine_find_host_agent(k, home, s);
 	struct host_program p = { 0 };
 	int r;
 
 	if (!path)
 		return 0; /* starting the agent will say that its program is not there */
-	r = host_program_resolve(path, home, &p, e);
+	r = host_program_resolve(path, home, s, &p, e);
 	if (r < 0)
 		return err_prefix(e, "agent %s", k->name);
 	for (size_t i = 0; i < p.binds.n; i++)
@@ -241,7 +241,7 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 	case SPEC_TEMPLATE_HOST:
 		r = box_host_binds(b, e);
 		if (r == 0)
-			r = add_host_agent(b, k, c->paths.home, e);
+			r = add_host_agent(b, k, s, c->paths.home, e);
 		break;
 	case SPEC_TEMPLATE_DIR:
 		strv_add(&b->layers, s->tmpl.path);

@@ -76,13 +76,13 @@ static void make_link(const char *rel, const char *target)
 static void expect_bind(const char *binary, const char *rel)
 {
 	struct kit k = { .binary = (char *)(uintptr_t)binary };
-	auto_free char *found = engine_find_host_agent(&k, home);
+	auto_free char *found = engine_find_host_agent(&k, home, NULL);
 	auto_free char *want = at(rel);
 	struct host_program p = { 0 };
 	struct err e = ERR_INIT;
 
 	assert_non_null(found);
-	if (host_program_resolve(found, home, &p, &e) < 0)
+	if (host_program_resolve(found, home, NULL, &p, &e) < 0)
 		fail_msg("%s", e.message);
 	assert_int_equal(p.binds.n, 1);
 	assert_string_equal(p.binds.v[0], want);
@@ -94,7 +94,7 @@ static void absent(void **state)
 	struct kit k = { .binary = (char *)(uintptr_t) "no-such-agent" };
 
 	(void)state;
-	assert_null(engine_find_host_agent(&k, home));
+	assert_null(engine_find_host_agent(&k, home, NULL));
 }
 
 static void vendor_installer(void **state)
@@ -154,9 +154,9 @@ static void newest_nvm_version_with_its_node(void **state)
 	make_program(".nvm/versions/node/v20.10.0/lib/node_modules/agent/cli.js",
 		     "#!/usr/bin/env node\n");
 	make_link(".nvm/versions/node/v20.10.0/bin/agent", "../lib/node_modules/agent/cli.js");
-	found = engine_find_host_agent(&k, home);
+	found = engine_find_host_agent(&k, home, NULL);
 	assert_non_null(found);
-	assert_int_equal(host_program_resolve(found, home, &p, NULL), 0);
+	assert_int_equal(host_program_resolve(found, home, NULL, &p, NULL), 0);
 	assert_int_equal(p.binds.n, 2);
 	assert_true(strv_contains(&p.binds, package));
 	assert_true(strv_contains(&p.binds, node));
@@ -177,7 +177,7 @@ static void system_program_needs_nothing(void **state)
 	struct host_program p = { 0 };
 
 	(void)state;
-	assert_int_equal(host_program_resolve("/bin/sh", home, &p, NULL), 0);
+	assert_int_equal(host_program_resolve("/bin/sh", home, NULL, &p, NULL), 0);
 	assert_int_equal(p.binds.n, 0);
 	host_program_clear(&p);
 }
@@ -190,8 +190,33 @@ static void relative_path_entries_are_ignored(void **state)
 	make_program("evil/agent", "x");
 	assert_int_equal(chdir(home), 0);
 	setenv("PATH", "evil:./evil:", 1);
-	assert_null(engine_find_host_agent(&k, home));
+	assert_null(engine_find_host_agent(&k, home, NULL));
 	assert_int_equal(chdir("/"), 0);
+}
+
+/* What the agent left in its workspace does not choose what is shown of the rest. */
+static void links_out_of_a_workspace_are_ignored(void **state)
+{
+	struct kit k = { .binary = (char *)(uintptr_t) "agent" };
+	auto_free char *bin = at("project/.venv/bin");
+	auto_free char *genuine = at("project/.venv/bin/agent");
+	auto_free char *found = NULL;
+	struct spec *s = spec_new();
+
+	(void)state;
+	s->workspaces = xcalloc(1, sizeof(*s->workspaces));
+	s->nworkspaces = 1;
+	s->workspaces[0].path = at("project");
+	make_program("private/keys/script", "x");
+	make_link("project/.venv/bin/agent", "../../../private/keys/script");
+	setenv("PATH", bin, 1);
+	assert_null(engine_find_host_agent(&k, home, s));
+	assert_int_equal(unlink(genuine), 0);
+	make_program("project/.venv/bin/agent", "x");
+	found = engine_find_host_agent(&k, home, s);
+	assert_non_null(found);
+	assert_string_equal(found, genuine);
+	spec_free(s);
 }
 
 int main(void)
@@ -208,6 +233,7 @@ int main(void)
 		CASE(own_prefix_of_a_tool),
 		CASE(system_program_needs_nothing),
 		CASE(relative_path_entries_are_ignored),
+		CASE(links_out_of_a_workspace_are_ignored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
