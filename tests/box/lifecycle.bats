@@ -250,7 +250,7 @@ sh_in() { ward run -q -t host shell -- -c "$1"; }
 		ward:
 		  binary: mine
 	KIT
-	printf '#!/bin/sh\necho "args: $*"; cat ~/.mine.json; echo; ls -A "%s"/.local/bin 2>&1\n' "$HOME" \
+	printf '#!/bin/sh\necho "args: $*"; cat ~/.mine.json; echo; ls -A "%s"/.local/bin 2>&1; exit 0\n' "$HOME" \
 		>"$HOME/.local/share/mine/versions/1.0"
 	chmod 0755 "$HOME/.local/share/mine/versions/1.0"
 	ln -s ../share/mine/versions/1.0 "$HOME/.local/bin/mine"
