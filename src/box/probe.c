@@ -49,7 +49,6 @@ static const struct {
 	{ "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1', false,
 	  "user namespaces: restricted by AppArmor "
 	  "(kernel.apparmor_restrict_unprivileged_userns is 1)",
-	  "install Ward's AppArmor profile, or: "
 	  "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" },
 };
 
