@@ -42,7 +42,7 @@ install: $(BUILD)/build.ninja
 	@meson introspect '$(BUILD)' --buildoptions | grep -q '"name": "prefix", "value": "$(PREFIX)"' || \
 		meson setup --reconfigure '$(BUILD)' --prefix='$(PREFIX)' >/dev/null
 	@ninja -C '$(BUILD)' -n | grep -q 'no work to do' || ninja -C '$(BUILD)' --quiet
-	@DESTDIR='$(DESTDIR)' meson install -C '$(BUILD)' --no-rebuild --quiet
+	@DESTDIR='$(DESTDIR)' meson install -C '$(BUILD)' --no-rebuild --quiet --strip
 	@echo "installed in $(DESTDIR)$(PREFIX)"
 
 run: deps

@@ -75,7 +75,7 @@ identities() {
 # --- what the tests need -----------------------------------------------------------------------
 
 install_copy() {
-	DESTDIR=$top/root meson install -C "$build" --no-rebuild --quiet >"$top/install.log" 2>&1 ||
+	DESTDIR=$top/root meson install -C "$build" --no-rebuild --quiet --strip >"$top/install.log" 2>&1 ||
 		{ cat "$top/install.log" >&2 && return 1; }
 	local prefix
 	prefix=$(find "$top/root" -type f -path '*/bin/ward' -printf '%h\n' | head -n 1)
