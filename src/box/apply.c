@@ -28,6 +28,7 @@
 #include "base/compat.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "box/box_internal.h"
 
 /* --- first half: sources -----------------------------------------------------------------------
@@ -496,22 +497,56 @@ static int op_pin(struct box_build *b, size_t i, struct err *e)
 	return tree < 0 ? tree : mount_attach(&b->mounts, tree, target, false, e);
 }
 
-static int op_sysctl(struct box_build *b, size_t i, struct err *e)
+static int open_sysctl(struct box_build *b, const char *name, int flags, struct err *e)
 {
-	const struct box_op *op = &b->p->ops[i];
-	auto_free char *path = fs_join("sys", op->target);
-	auto_close int fd = fs_openat2(b->proc_fd, path, O_WRONLY, 0,
+	auto_free char *path = fs_join("sys", name);
+	auto_close int fd = fs_openat2(b->proc_fd, path, flags, 0,
 				       RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
 	struct statfs fs;
 
 	if (fd < 0) {
 		errno = -fd;
-		return err_sys(e, "open");
+		return err_sys(e, "open %s", name);
 	}
 	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
-		return err_set(e, ERR_REFUSED, EXDEV, "not a file of proc");
-	if (write(fd, op->source, strlen(op->source)) < 0)
-		return err_sys(e, "write %s", op->source);
+		return err_set(e, ERR_REFUSED, EXDEV, "%s: not a file of proc", name);
+	return steal_fd(&fd);
+}
+
+static int half_of(struct box_build *b, const char *name, char **ret, struct err *e)
+{
+	auto_close int fd = open_sysctl(b, name, O_RDONLY, e);
+	auto_buf text = BUF_INIT;
+	uint64_t u;
+	int r = fd < 0 ? fd : fs_read_fd(fd, 64, &text, e);
+
+	if (r < 0)
+		return r;
+	while (text.len && text.data[text.len - 1] == '\n')
+		text.data[--text.len] = '\0';
+	if (text_u64(buf_str(&text), INT32_MAX, &u) < 0)
+		return err_set(e, ERR_SYSTEM, EBADMSG, "%s: not a number", name);
+	*ret = xasprintf("%" PRIu64, u / 2);
+	return 0;
+}
+
+static int op_sysctl(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	auto_free char *half = NULL;
+	auto_close int fd = open_sysctl(b, op->target, O_WRONLY, e);
+	const char *value;
+	int r = fd;
+
+	if (r >= 0 && (op->flags & BOX_F_HALF))
+		r = half_of(b, op->source, &half, e);
+	if (r == -ENOENT && (op->flags & BOX_F_OPTIONAL))
+		return 0;
+	if (r < 0)
+		return r;
+	value = half ? half : op->source;
+	if (write(fd, value, strlen(value)) < 0)
+		return err_sys(e, "write %s", value);
 	return 0;
 }
 

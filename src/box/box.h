@@ -162,6 +162,7 @@ enum box_op_flags {
 	BOX_F_EXISTING = 1 << 10,  /* BIND: never create the target (it lies in a workspace) */
 	BOX_F_NOFOLLOW = 1 << 11,  /* no component of the target may be a symbolic link */
 	BOX_F_ANY_TYPE = 1 << 13,  /* BIND: the source may be a directory or a file */
+	BOX_F_HALF = 1 << 14,	   /* SYSCTL: the source names another one; half of its value */
 	BOX_F_REACHABLE = 1 << 12, /* BIND: the agent may pass the directories above the target */
 };
 struct box_op {

@@ -60,6 +60,11 @@ static const struct fixed proc_ops[] = {
 	{ BOX_OP_PROC, SAFE | BOX_F_NOEXEC | BOX_F_NOFOLLOW, "/proc" },
 	{ BOX_OP_SYSCTL, NONE, "user/max_user_namespaces", "1" },
 	{ BOX_OP_SYSCTL, NONE, "net/ipv4/ip_unprivileged_port_start", "0" },
+	/* What the box watches counts for the user outside, too: leave the other half. */
+	{ BOX_OP_SYSCTL, BOX_F_HALF | BOX_F_OPTIONAL, "user/max_inotify_instances",
+	  "fs/inotify/max_user_instances" },
+	{ BOX_OP_SYSCTL, BOX_F_HALF | BOX_F_OPTIONAL, "user/max_inotify_watches",
+	  "fs/inotify/max_user_watches" },
 };
 
 static const char *const proc_masks[] = {

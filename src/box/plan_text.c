@@ -46,6 +46,7 @@ static const struct {
 	{ BOX_F_NOFOLLOW, "nofollow" },
 	{ BOX_F_REACHABLE, "reachable" },
 	{ BOX_F_ANY_TYPE, "any-type" },
+	{ BOX_F_HALF, "half" },
 };
 
 const char *box_op_name(enum box_op_type t)
