@@ -49,6 +49,12 @@ int fs_read_fd(int fd, size_t max, struct buf *out, struct err *e);
 /* write(2) until all is written; 0 or -errno. */
 int fs_write_all(int fd, const void *bytes, size_t n);
 /*
+ * Descriptors 0, 1 and 2 exist afterwards. One that the caller of this program had closed would
+ * otherwise be the next file that is opened, and results would be written into it. What is filled
+ * in is read as empty and refuses to be written to. The first call of a program.
+ */
+void fs_fill_stdio(void);
+/*
  * Replace dirfd/name atomically: temporary file beside it, write, [fsync file and directory when
  * sync], rename. `name` is one component; the mode is exact (no umask). A crash may leave the
  * temporary file behind: its name is ".ward-" and 16 hex digits and ".tmp".

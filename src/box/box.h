@@ -75,9 +75,13 @@ void box_ids_inner_map(const struct box_extent *outer, uint32_t n, struct buf *o
 /* --- what the host template shows (host_template.c): looks at the machine ----------------------
  */
 
+/* Inside: programs of ours, in PATH before the template's. */
+#define BOX_BIN_DIR "/run/ward/bin"
+
 struct box_config;
 /* Append this machine's system directories, the merged-usr links and the allowed names of /etc to
- * c->binds and c->links. Called by the engine for a config without layers, before the plan. */
+ * c->binds and c->links, and to c->files what stands in for programs that cannot work there (sudo,
+ * package managers). Called by the engine for a config without layers, before the plan. */
 int box_host_binds(struct box_config *c, struct err *e);
 
 /* --- plan (plan.c): pure -------------------------------------------------------------------- */

@@ -200,10 +200,59 @@ static int list_etc(struct strv *names, struct err *e)
 	return 0;
 }
 
+/*
+ * Programs of this machine that cannot work here, where the system directories are read-only and
+ * what is set-user-ID is nobody's: instead of the riddle that each would print, one line that says
+ * so and one with the cure.  dpkg and rpm stay: build tools ask them harmless questions.
+ */
+static const char *const notice_names[] = { "apt",     "apt-get", "aptitude", "dnf",	"microdnf",
+					    "yum",     "apk",	  "pacman",   "zypper", "snap",
+					    "flatpak", "sudo",	  "su",	      "doas",	"pkexec" };
+
+static const char notice[] =
+	"#!/bin/sh\n"
+	"echo \"${0##*/}: does not work with the template 'host': this machine's system is shown "
+	"read-only\" >&2\n"
+	"echo \"hint: npm, pip, cargo and the like install below \\$HOME; for system packages give "
+	"the "
+	"sandbox a root file system of its own, on the host: ward run --recreate -t dir:PATH "
+	"AGENT\" "
+	">&2\n"
+	"exit 1\n";
+
+static bool is_installed(const char *name)
+{
+	static const char *const dirs[] = { "/usr/bin", "/usr/sbin", "/bin", "/sbin" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		auto_free char *path = fs_join(dirs[i], name);
+
+		if (access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void add_notices(struct box_config *c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(notice_names); i++) {
+		if (!is_installed(notice_names[i]))
+			continue;
+		c->files = xrealloc(c->files, c->nfiles + 1, sizeof(*c->files));
+		c->files[c->nfiles++] = (struct box_file){
+			.path = xasprintf("%s/%s", BOX_BIN_DIR, notice_names[i]),
+			.content = xstrdup(notice),
+			.mode = 0755,
+		};
+	}
+}
+
 int box_host_binds(struct box_config *c, struct err *e)
 {
 	auto_strv names = STRV_INIT;
 	int r = 0;
+
+	add_notices(c);
 
 	for (size_t i = 0; i < ARRAY_SIZE(system_dirs) && r == 0; i++)
 		r = add_path(c, system_dirs[i], e);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cli_internal.h"
@@ -285,5 +286,6 @@ int cli_run(const char *program, int argc, char **argv)
 
 int cli_main(int argc, char **argv)
 {
+	fs_fill_stdio();
 	return cli_run("ward", argc > 0 ? argc - 1 : 0, argv + 1);
 }

@@ -227,6 +227,10 @@ static int out_to_host(struct cli *c, struct sandbox *box, const struct side *fr
 
 		err_set(e, ERR_INPUT, -ENOENT, "%s:%s: no such file or directory", from->sandbox,
 			shown);
+	} else if (r == -ENODATA) {
+		auto_free char *shown = text_escaped(from->path);
+
+		err_prefix(e, "%s:%s", from->sandbox, shown);
 	}
 	if (r == 0 && untar_skipped(u))
 		term_warn("%zu symbolic link%s out of the copied tree and %s left out",

@@ -49,8 +49,8 @@ static struct json *entry_json(const struct listed *l)
 		json_set_string(j, "created_at", created);
 	} else {
 		json_set(j, "created_at", NULL);
-		json_set_string(j, "problem", l->problem);
 	}
+	json_set_string(j, "problem", l->problem);
 	return j;
 }
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/cli_internal.h"
@@ -68,6 +69,7 @@ int cli_plugin_main(int argc, char **argv)
 {
 	int i;
 
+	fs_fill_stdio();
 	if (argc > 1 && strcmp(argv[1], "docker-cli-plugin-metadata") == 0)
 		return metadata();
 	argc--;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -133,28 +134,31 @@ int cli_check_args(const struct strv *args, struct err *e)
 	return 0;
 }
 
-enum { EXEC_ROUNDS = 3 };
+enum { EXEC_WAIT_MS = 20000, EXEC_POLL_MS = 20 };
 
+/*
+ * The box may end between start and exec: it was idle for long, or somebody else stops it.  Then it
+ * is waited for and started again; nothing was started that could be started twice.
+ */
 int cli_exec(struct cli *c, struct sandbox *box, struct spec_session *session, bool detach,
 	     const struct engine_term *t, uint32_t *ret_id, struct engine_result *ret,
 	     struct err *e)
 {
-	for (int round = 0;; round++) {
+	for (int waited = 0;; waited += EXEC_POLL_MS) {
 		bool started = false;
 		int r = c->ops->exec(&c->engine, box, session, detach, t, ret_id, ret, e);
 
-		if ((r != -ENOENT && r != -ECONNREFUSED) || state_is_running(box))
+		if ((r != -ENOTCONN && r != -ESHUTDOWN) || waited >= EXEC_WAIT_MS)
 			return r;
-		if (round < EXEC_ROUNDS) {
-			*e = ERR_INIT;
-			r = c->ops->start(&c->engine, box, &started, e);
-			if (r == 0)
-				continue;
+		nanosleep(&(struct timespec){ .tv_nsec = EXEC_POLL_MS * 1000000L }, NULL);
+		*e = ERR_INIT;
+		r = c->ops->start(&c->engine, box, &started, e);
+		if (r < 0) {
+			/* Not the program is missing, but its sandbox. */
+			if (e->kind == ERR_NOT_FOUND)
+				e->kind = ERR_CONFLICT;
+			return r;
 		}
-		/* Not the program is missing, but its sandbox. */
-		if (e->kind == ERR_NOT_FOUND)
-			e->kind = ERR_CONFLICT;
-		return r;
 	}
 }
 
@@ -175,6 +179,14 @@ int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
 			term_newline(); /* the program's own line is not finished */
 		term_note(c, "detached; 'ward attach %s %u' goes back", name, (unsigned)id);
 		return CLI_EXIT_OK;
+	}
+	if (r->output_error) {
+		struct err e = ERR_INIT;
+
+		err_set(&e, ERR_SYSTEM, r->output_error, "standard output: %s",
+			strerror(-r->output_error));
+		term_error(&e);
+		return CLI_EXIT_FAILED;
 	}
 	return r->exit_code;
 }

@@ -406,6 +406,6 @@ int untar_feed(struct untar *u, const char *bytes, size_t n, struct err *e)
 int untar_finish(struct untar *u, struct err *e)
 {
 	if (!u->root)
-		return err_set(e, ERR_INPUT, -ENODATA, "the sandbox sent nothing");
+		return err_set(e, ERR_INPUT, -ENODATA, "neither a file nor a directory");
 	return tar_reader_finish(u->reader, e);
 }

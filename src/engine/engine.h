@@ -41,8 +41,9 @@ struct engine_term { /* the user's side of a session */
 };
 struct engine_result {
 	bool detached;
-	bool lost;     /* the box ended under us */
-	int exit_code; /* 0..255 */
+	bool lost;	  /* the box ended under us */
+	int output_error; /* -errno when standard output could not be written, else 0 */
+	int exit_code;	  /* 0..255 */
 };
 
 struct engine_ops {

@@ -7,7 +7,7 @@
 #include "engine/engine.h"
 
 #define NATIVE_HOME	"/home/agent"
-#define NATIVE_LINK_DIR "/run/ward/bin"
+#define NATIVE_LINK_DIR BOX_BIN_DIR
 enum { NATIVE_PROXY_PORT = 3128 };
 
 /* Where ward-init or ward-proxy is; ERR_HOST when it is nowhere. Owned by the caller. */

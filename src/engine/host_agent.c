@@ -26,6 +26,9 @@ static const char *const system_dirs[] = {
 	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store",
 };
 
+/* Where there is no PATH at all, as in a service or a job. */
+#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
+
 /* Below the home, after PATH: where installers put programs. A trailing star is one level of any
  * name. */
 static const char *const usual_dirs[] = {
@@ -90,7 +93,9 @@ static char *find_in_path(const char *binary, const struct spec *s)
 {
 	const char *path = getenv("PATH");
 
-	while (path && *path) {
+	if (!path)
+		path = DEFAULT_PATH;
+	while (*path) {
 		const char *end = strchrnul(path, ':');
 		auto_free char *dir = xstrndup(path, (size_t)(end - path));
 		auto_free char *candidate = fs_join(dir, binary);

@@ -301,6 +301,7 @@ static int relay(int conn, const struct engine_term *t, struct engine_result *re
 		return r;
 	*ret = (struct engine_result){ .detached = result.end == RELAY_DETACHED,
 				       .lost = result.end == RELAY_LOST,
+				       .output_error = result.output_error,
 				       .exit_code = result.exit_code };
 	return 0;
 }
@@ -407,7 +408,7 @@ static int native_stop(struct engine_context *c, const struct sandbox *s, unsign
 		r = control_connect(s, &conn, e);
 		if (r == 0)
 			return control_stop(conn, grace_ms, e);
-		if (r != -ENOENT && r != -ECONNREFUSED)
+		if (r != -ENOTCONN)
 			return r;
 		if (now_ms() > deadline)
 			return err_prefix(
@@ -416,6 +417,14 @@ static int native_stop(struct engine_context *c, const struct sandbox *s, unsign
 		pause_ms(START_POLL_MS);
 	}
 	return 0;
+}
+
+/* As the user calls it. */
+static const char *native_name(const struct sandbox *s)
+{
+	const char *name;
+
+	return s->spec && json_get_string(s->spec, "name", &name) == 0 ? name : s->id;
 }
 
 static int native_remove(struct engine_context *c, struct sandbox *s, bool force, struct err *e)
@@ -429,8 +438,9 @@ static int native_remove(struct engine_context *c, struct sandbox *s, bool force
 	r = state_lock(s, &lock, e);
 	if (r == -EWOULDBLOCK) {
 		if (!force) {
-			err_set(e, ERR_CONFLICT, -EBUSY, "sandbox %s is running", s->id);
-			return err_hint(e, "ward stop %s, or ward rm -f %s", s->id, s->id);
+			err_set(e, ERR_CONFLICT, -EBUSY, "sandbox '%s' is running", native_name(s));
+			return err_hint(e, "ward stop %s, or ward rm -f %s", native_name(s),
+					native_name(s));
 		}
 		r = native_stop(c, s, 2000, e);
 		for (uint64_t end = now_ms() + START_WAIT_MS; r == 0 && now_ms() < end;

@@ -21,9 +21,9 @@
 
 enum { DOCUMENT_MAX = 16 << 20, COPY_BLOCK = 65536 };
 
-static int not_running(struct err *e, int code)
+static int not_running(struct err *e)
 {
-	return err_set(e, ERR_NOT_FOUND, code, "the sandbox is not running");
+	return err_set(e, ERR_CONFLICT, -ENOTCONN, "the sandbox is not running");
 }
 
 int control_connect(const struct sandbox *s, int *ret_fd, struct err *e)
@@ -36,7 +36,7 @@ int control_connect(const struct sandbox *s, int *ret_fd, struct err *e)
 	int r = fs_open_private_dir(s->run_dir, geteuid(), &dir, e);
 
 	if (r == -ENOENT)
-		return not_running(e, -ENOENT);
+		return not_running(e);
 	if (r < 0)
 		return r;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -46,7 +46,7 @@ int control_connect(const struct sandbox *s, int *ret_fd, struct err *e)
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
 		r = -errno;
 		return r == -ENOENT || r == -ECONNREFUSED
-			       ? not_running(e, r)
+			       ? not_running(e)
 			       : err_set(e, ERR_SYSTEM, r, "control socket: %s", strerror(-r));
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid != geteuid())

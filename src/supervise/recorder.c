@@ -4,7 +4,9 @@
  *
  * <id>.log holds the newest bytes as they came; at RECORDER_FILE_MAX it becomes .log.1 and that
  * becomes .log.2, the older one is dropped.  A full disk loses output of the log, never of the
- * session.  <id>.json describes the session; its texts came from outside and are JSON-escaped.
+ * session.  Only the newest RECORDS_KEPT sessions have files: each new one takes away those of the
+ * one that many numbers before it.  <id>.json describes the session; its texts came from outside
+ * and are JSON-escaped.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +20,7 @@
 #include "base/text.h"
 #include "supervise/supervise_internal.h"
 
-enum { NAME_BYTES = 32 };
+enum { NAME_BYTES = 32, RECORDS_KEPT = 200 };
 
 uint32_t recorder_next_id(int log_dirfd)
 {
@@ -57,8 +59,22 @@ static int open_file(const struct recorder *r)
 		      O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
+static void forget(int log_dirfd, uint32_t id)
+{
+	static const char *const endings[] = { "json", "log", "log.1", "log.2" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		char name[NAME_BYTES];
+
+		snprintf(name, sizeof(name), "%u.%s", id, endings[i]);
+		unlinkat(log_dirfd, name, 0);
+	}
+}
+
 int recorder_open(struct recorder *r, int log_dirfd, uint32_t id, struct err *e)
 {
+	if (id > RECORDS_KEPT)
+		forget(log_dirfd, id - RECORDS_KEPT);
 	*r = (struct recorder){ .dirfd = log_dirfd, .fd = -1, .id = id };
 	r->fd = open_file(r);
 	return r->fd < 0 ? err_sys(e, "log of session %u", id) : 0;

@@ -42,7 +42,8 @@ struct relay {
 	struct terminal term;
 	struct output_filter filter[2];
 	bool filtered[2];
-	bool broken[2]; /* nobody reads that output */
+	bool broken[2];	  /* nobody reads that output */
+	int output_error; /* why standard output was not all written, else 0 */
 	uint32_t modes;
 	uint64_t queries;
 	int64_t query_at;
@@ -82,11 +83,15 @@ static int write_out(int fd, const char *bytes, size_t n)
 static void on_output(struct relay *r, uint32_t stream, const char *bytes, size_t n)
 {
 	auto_buf clean = BUF_INIT;
-	uint32_t i = stream == 2 ? 1 : 0;
+	uint32_t i = (stream & ~CONTROL_REPLAYED) == 2 ? 1 : 0;
 	struct output_filter *f = &r->filter[i];
+	int failed;
 
 	if (r->broken[i])
 		return;
+	/* Nobody waits for the answers: a program without a terminal could not read them, and those
+	 * to questions of the past would be typed into whatever reads the terminal now. */
+	f->no_queries = !r->o->tty || (stream & CONTROL_REPLAYED);
 	if (r->filtered[i]) {
 		output_filter_feed(f, bytes, n, &clean);
 		if (!r->o->raw_tty) {
@@ -103,9 +108,13 @@ static void on_output(struct relay *r, uint32_t stream, const char *bytes, size_
 			r->query_at = now_ms();
 		}
 	}
-	if (write_out((int)i + 1, bytes, n) < 0) {
-		/* The program learns it as it would from a pipe of its own. */
+	failed = write_out((int)i + 1, bytes, n);
+	if (failed < 0) {
+		/* The program learns it as it would from a pipe of its own. That nobody reads any
+		 * more is no failure; a full disk is, and the program may not notice. */
 		r->broken[i] = true;
+		if (failed != -EPIPE && i == 0)
+			r->output_error = failed;
 		(void)wire_send(r->fd, CONTROL_CLOSE_OUT, i + 1, NULL, 0, NULL, 0);
 	}
 }
@@ -254,8 +263,6 @@ static int set_up(struct relay *r, sigset_t *before, struct err *e)
 		return err_sys(e, "signalfd");
 	for (int i = 0; i < 2; i++) {
 		output_filter_init(&r->filter[i]);
-		/* A program without a terminal could not read the answers either. */
-		r->filter[i].no_queries = !r->o->tty;
 		r->filtered[i] = isatty(i + 1) == 1;
 	}
 	if (keys_parse(r->o->detach_keys, &r->keys) < 0)
@@ -302,7 +309,8 @@ int relay_run(int fd, const struct relay_options *o, struct relay_result *ret, s
 			(void)write_out(r->filtered[0] ? 1 : 2, text.data, text.len);
 		}
 		*ret = (struct relay_result){ .end = (enum relay_end)r->end,
-					      .exit_code = r->exit_code };
+					      .exit_code = r->exit_code,
+					      .output_error = r->output_error };
 	}
 	if (r->signal_fd >= 0) {
 		close(r->signal_fd);

@@ -169,10 +169,12 @@ int session_start(struct supervisor *sup, struct spec_session *spec, enum start_
 
 	trim_ended(sup);
 	if (sup->nsessions >= SESSIONS_MAX || sup->stop != STOP_NO) {
+		bool stopping = sup->stop != STOP_NO;
+
 		spec_session_clear(spec);
-		return err_set(e, ERR_REFUSED, -EAGAIN,
-			       sup->stop != STOP_NO ? "the sandbox is stopping"
-						    : "too many sessions in this sandbox");
+		return err_set(e, ERR_REFUSED, stopping ? -ESHUTDOWN : -EAGAIN,
+			       stopping ? "the sandbox is stopping"
+					: "too many sessions in this sandbox");
 	}
 	s = xcalloc(1, sizeof(*s));
 	s->sup = sup;
@@ -262,6 +264,7 @@ struct json *session_to_json(const struct session *s)
 		json_set_string(j, "ended_at", when);
 		json_set_int(j, "exit_code", s->exit_code);
 	} else {
+		json_set(j, "ended_at", NULL);
 		json_set(j, "exit_code", NULL);
 	}
 	return j;
@@ -337,8 +340,6 @@ void session_end(struct session *s)
 	loop_remove(s->sup->loop, s->hold);
 	s->hold = NULL;
 	s->state = SESSION_ENDED;
-	if (!s->copy)
-		describe(s);
 	/* The text that a copy wrote to its standard error explains its exit code. */
 	if (s->copy)
 		session_broadcast(s, CONTROL_EXITED, (uint32_t)s->exit_code, s->ring,
@@ -352,6 +353,8 @@ void session_end(struct session *s)
 	}
 	s->attached = 0;
 	s->owner = NULL;
+	if (!s->copy)
+		describe(s);
 	session_resume(s); /* the background's output goes to the log */
 	supervisor_check_idle(s->sup);
 }

@@ -55,7 +55,7 @@ static void ring_replay(struct session *s, struct client *c)
 			n = s->ring_cap - at;
 		if (n > SESSION_READ)
 			n = SESSION_READ;
-		client_send(c, CONTROL_OUTPUT, 1, s->ring + at, n);
+		client_send(c, CONTROL_OUTPUT, 1 | CONTROL_REPLAYED, s->ring + at, n);
 		done += n;
 	}
 }

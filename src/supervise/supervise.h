@@ -50,7 +50,7 @@ int init_main(int argc, char **argv);
 
 /* Client calls. A connection serves one request at a time; open one per purpose. */
 
-/* -ENOENT/-ECONNREFUSED when the sandbox does not run. Checks the peer's uid (SO_PEERCRED). */
+/* -ENOTCONN when the sandbox does not run. Checks the peer's uid (SO_PEERCRED). */
 int control_connect(const struct sandbox *s, int *ret_fd, struct err *e);
 /* Start a program. On success the connection is attached to the session *ret_id. A program that
  * cannot be started: ERR_NOT_FOUND -ENOENT (127), -EACCES/-ENOEXEC (126). */
@@ -85,7 +85,8 @@ struct relay_options {
 enum relay_end { RELAY_EXITED, RELAY_DETACHED, RELAY_LOST };
 struct relay_result {
 	enum relay_end end;
-	int exit_code; /* 0..255; 128+N for a signal */
+	int exit_code;	  /* 0..255; 128+N for a signal */
+	int output_error; /* -errno when standard output could not be written, else 0 */
 };
 /*
  * Relay between fds 0, 1, 2 of this process and an attached connection until the program ends, the

@@ -137,12 +137,17 @@ enum control_wire {
 	CONTROL_OK = 64,
 	CONTROL_ERROR,	  /* payload: struct err */
 	CONTROL_STARTED,  /* arg: session; payload: uint32_t tty; copy: fds[0] is the stream */
-	CONTROL_OUTPUT,	  /* arg: 1 or 2; payload */
+	CONTROL_OUTPUT,	  /* arg: 1 or 2, with CONTROL_REPLAYED for the past; payload */
 	CONTROL_ACK,	  /* the last CONTROL_INPUT was taken */
 	CONTROL_EXITED,	  /* arg: exit code */
 	CONTROL_DOCUMENT, /* fds[0]: memfd, JSON */
 };
-enum { CONTROL_DETACH = 1, CONTROL_CLIENTS_MAX = 64, CONTROL_SESSION_BYTES_MAX = 2 << 20 };
+enum {
+	CONTROL_DETACH = 1,
+	CONTROL_REPLAYED = 4,
+	CONTROL_CLIENTS_MAX = 64,
+	CONTROL_SESSION_BYTES_MAX = 2 << 20
+};
 #define CONTROL_SOCKET "control"
 
 /* Is the packet one that a client may send: known type, length and descriptors as the table says?
