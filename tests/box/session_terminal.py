@@ -133,6 +133,7 @@ def case_job_control():
     t.send(b"kill -9 %1; sh -c 'echo up-$((40+2)); exec cat'\r")
     t.expect(rb"up-42\r\n")
     t.send(b"\x03")
+    t.expect(PROMPT)  # what is typed before the shell has the terminal again may go to the dying cat
     t.send(b"echo code-$?\r")
     t.expect(rb"code-130\r\n")
     t.send(b"exit\r")
