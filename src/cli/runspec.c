@@ -166,6 +166,46 @@ static int add_volumes(struct cli *c, const struct run_request *q, struct spec *
 	return 0;
 }
 
+/* Shown already, by a workspace or by a volume of just that place? */
+static bool is_visible(const struct spec *s, const char *path)
+{
+	for (size_t i = 0; i < s->nworkspaces; i++) {
+		if (fs_path_within(path, s->workspaces[i].path))
+			return true;
+	}
+	for (size_t i = 0; i < s->nvolumes; i++) {
+		if (strcmp(path, s->volumes[i].target) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of workspaces that are linked git worktrees, what git needs of their repositories. */
+static int add_git_volumes(struct cli *c, const struct run_request *q, struct spec *s,
+			   struct err *e)
+{
+	struct spec_paths paths = paths_of(c);
+
+	for (size_t i = 0; i < q->nworkspaces; i++) {
+		struct spec_volume *list = NULL;
+		size_t n = 0;
+		int r = spec_git_volumes(&q->workspaces[i], &paths, &list, &n, e);
+
+		for (size_t k = 0; k < n; k++) {
+			if (r < 0 || is_visible(s, list[k].target)) {
+				spec_volume_clear(&list[k]);
+				continue;
+			}
+			s->volumes = xrealloc(s->volumes, s->nvolumes + 1, sizeof(*s->volumes));
+			s->volumes[s->nvolumes++] = list[k];
+		}
+		free(list);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 /* --hide PATH, relative to the first workspace, must lie within a workspace. */
 static int add_hidden(struct cli *c, const struct run_request *q, struct strv *ret, struct err *e)
 {
@@ -352,6 +392,8 @@ static int build_settings(struct cli *c, const struct run_request *q, struct spe
 {
 	int r = add_volumes(c, q, s, e);
 
+	if (r == 0)
+		r = add_git_volumes(c, q, s, e);
 	if (r == 0)
 		r = add_hidden(c, q, &s->hide, e);
 	if (r == 0)

@@ -118,6 +118,13 @@ int spec_workspace_parse(const char *text, const struct spec_paths *p, struct sp
  * ~/.aws, ~/.config/gcloud, ...) and engine sockets. */
 int spec_volume_parse(const char *text, const struct spec_paths *p, struct spec_volume *ret,
 		      struct err *e);
+/*
+ * Append to *list (of *n volumes) what the workspace needs when it is a linked git worktree: its
+ * repository, read-only but for what a commit writes. Nothing, and 0, when it is none or when the
+ * repository does not say the same; see gitdir.c.
+ */
+int spec_git_volumes(const struct spec_workspace *w, const struct spec_paths *paths,
+		     struct spec_volume **list, size_t *n, struct err *e);
 void spec_template_clear(struct spec_template *t);
 void spec_workspace_clear(struct spec_workspace *w);
 void spec_volume_clear(struct spec_volume *v);

@@ -301,8 +301,24 @@ int spec_workspace_parse(const char *text, const struct spec_paths *p, struct sp
 /* Places inside that are the box's own: a mount there would break it, or hide what guards it. */
 static const char *const target_trees[] = { "/dev", "/proc", "/sys", "/run/ward" };
 static const char *const target_tops[] = {
-	"/",	  "/bin", "/etc",  "/home", "/home/agent", "/lib",
-	"/lib64", "/run", "/sbin", "/tmp",  "/usr",	   "/var",
+	"/",
+	"/bin",
+	"/etc",
+	"/etc/group",
+	"/etc/hostname",
+	"/etc/hosts",
+	"/etc/passwd",
+	"/etc/resolv.conf",
+	"/etc/shadow",
+	"/home",
+	"/home/agent",
+	"/lib",
+	"/lib64",
+	"/run",
+	"/sbin",
+	"/tmp",
+	"/usr",
+	"/var",
 };
 
 static int volume_usage(const char *text, const char *why, struct err *e)

@@ -29,6 +29,12 @@ refused() {
 	[ -z "$(ls -A "$WS")" ] || fail "something was left in the workspace"
 }
 
+@test "a volume on a file that every sandbox makes for itself is refused" {
+	echo data >"$TEST_DIR/hosts"
+	run ward run -v "$TEST_DIR/hosts:/etc/hosts" shell -- -c true
+	refused 125 "^ward: option --volume: volume: /etc/hosts in the sandbox is the sandbox's own$" "^hint: "
+}
+
 @test "unknown agent, with the nearest name" {
 	run ward run claud
 	refused 125 "claud" "hint: .*claude"
