@@ -145,7 +145,7 @@ enum control_wire {
 enum {
 	CONTROL_DETACH = 1,
 	CONTROL_REPLAYED = 4,
-	CONTROL_CLIENTS_MAX = 64,
+	CONTROL_CLIENTS_MAX = 256, /* above SESSIONS_MAX: there is always room for a stop */
 	CONTROL_SESSION_BYTES_MAX = 2 << 20
 };
 #define CONTROL_SOCKET "control"

@@ -115,3 +115,17 @@ hint: ward stop box, or ward rm -f box"
 	assert_equal "$output" "ward: box:/dev/zero: neither a file nor a directory"
 	[ ! -e copy ]
 }
+
+@test "a hundred programs at once, and one more question" {
+	local i
+	mkfifo gate
+	ward run -q --name box shell -- -c true
+	for i in $(seq 100); do
+		ward exec box sh -c 'read -r _ <gate; echo done' >"../out.$i" 2>&1 </dev/null 3>&- &
+	done
+	all_run() { [ "$(ward sessions --json box | jq '[.[] | select(.running)] | length')" -eq 100 ]; }
+	wait_for all_run
+	yes >gate &
+	wait
+	assert_equal "$(cat ../out.* | sort | uniq -c | tr -s ' ')" " 100 done"
+}
