@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "cli/cli_internal.h"
 
-enum { TERM_CELL_MAX = 4096 };
+enum { TERM_CELL_MAX = 4096, TERM_COLUMN_MAX = 80 };
 
 bool term_colour(int fd)
 {
@@ -190,18 +190,20 @@ void term_table_write(const struct term_table *t, struct buf *out)
 	for (size_t i = 0; i < t->cells.n; i++) {
 		size_t w = width(t->cells.v[i]);
 
-		if (w > widths[i % t->columns])
+		/* One very long path does not push the columns of all other rows away. */
+		if (w > widths[i % t->columns] && w <= TERM_COLUMN_MAX)
 			widths[i % t->columns] = w;
 	}
 	for (size_t i = 0; i < t->cells.n; i++) {
 		size_t column = i % t->columns;
+		size_t w = width(t->cells.v[i]);
 
 		buf_puts(out, t->cells.v[i]);
 		if (column + 1 == t->columns)
 			buf_putc(out, '\n');
 		else
-			buf_printf(out, "%*s", (int)(widths[column] - width(t->cells.v[i]) + 3),
-				   "");
+			buf_printf(out, "%*s",
+				   (int)(w < widths[column] ? widths[column] - w : 0) + 3, "");
 	}
 }
 

@@ -115,6 +115,9 @@ static bool is_plain(const char *value)
 	return *value != '\0';
 }
 
+/* Where else than below the home git looks for the user's configuration. */
+static const char *const git_places[] = { "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL" };
+
 /*
  * The invoking user's global name and address, as `git config -z` prints them: "user.name\nVALUE"
  * and a NUL byte each.  Empty when git says nothing.
@@ -130,14 +133,21 @@ static void git_identity(const char *git, const char *home, struct buf *out)
 				     "--get-regexp",
 				     "^user[.](name|email)$",
 				     NULL };
-	char *const env[] = { home_env, NULL };
+	auto_strv env = STRV_INIT;
 	struct spawn s = { .path = git,
 			   .argv = (char *const *)(uintptr_t)argv,
-			   .env = env,
 			   .output_max = IDENTITY_MAX,
 			   .timeout_ms = 2000 };
 	int status = 0;
 
+	strv_add(&env, home_env);
+	for (size_t i = 0; i < ARRAY_SIZE(git_places); i++) {
+		const char *value = getenv(git_places[i]);
+
+		if (value && value[0] == '/')
+			strv_take(&env, xasprintf("%s=%s", git_places[i], value));
+	}
+	s.env = env.v;
 	if (spawn_run(&s, out, NULL, &status, NULL) < 0 || !WIFEXITED(status) ||
 	    WEXITSTATUS(status) != 0)
 		buf_reset(out);

@@ -451,6 +451,9 @@ static bool is_dir_at(int dir, const char *name)
 	       (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode));
 }
 
+/* Not with the directory that was given: it may hold something of the user's. */
+#define ROOT_HINT "make one in a new directory: mmdebstrap --variant=minbase bookworm DIR"
+
 static int template_dir(const char *text, struct spec_template *ret, struct err *e)
 {
 	const char *dir = text + strlen("dir:");
@@ -463,8 +466,12 @@ static int template_dir(const char *text, struct spec_template *ret, struct err 
 	if (dir[0] == '\0')
 		return err_set(e, ERR_USAGE, -EINVAL, "template 'dir:': the path is empty");
 	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return open_failed("template", dir, e);
+	if (fd < 0) {
+		bool absent = errno == ENOENT;
+
+		r = open_failed("template", dir, e);
+		return absent ? err_hint(e, ROOT_HINT) : r;
+	}
 	r = identify("template", dir, fd, &h, e);
 	if (r < 0)
 		return r;
@@ -476,7 +483,7 @@ static int template_dir(const char *text, struct spec_template *ret, struct err 
 	if ((!is_dir_at(fd, "usr") && !is_dir_at(fd, "bin")) || !is_dir_at(fd, "etc")) {
 		err_set(e, ERR_INPUT, -EINVAL,
 			"template '%s': it holds no root file system (usr or bin, and etc)", shown);
-		return err_hint(e, "mmdebstrap --variant=minbase bookworm %s", shown);
+		return err_hint(e, ROOT_HINT);
 	}
 	*ret = (struct spec_template){ .kind = SPEC_TEMPLATE_DIR,
 				       .ref = xstrdup(text),

@@ -129,3 +129,39 @@ hint: ward stop box, or ward rm -f box"
 	wait
 	assert_equal "$(cat ../out.* | sort | uniq -c | tr -s ' ')" " 100 done"
 }
+
+@test "the identity of a user who keeps git's configuration elsewhere" {
+	need git
+	mkdir -p "$TEST_DIR/conf/git"
+	git config --file "$TEST_DIR/conf/git/config" user.name "From XDG"
+	git config --file "$TEST_DIR/own" user.name "From a file"
+	XDG_CONFIG_HOME="$TEST_DIR/conf" run ward run -q shell -- -c 'git config user.name'
+	assert_equal "$output" "From XDG"
+	GIT_CONFIG_GLOBAL="$TEST_DIR/own" run ward run -q --recreate shell -- -c 'git config user.name'
+	assert_equal "$output" "From a file"
+}
+
+@test "a template that is absent or no root file system: the cure harms nothing" {
+	mkdir data
+	run ward run -t "dir:$PWD/data" shell
+	assert_status 2
+	assert_equal "${lines[1]}" \
+		"hint: make one in a new directory: mmdebstrap --variant=minbase bookworm DIR"
+	run ward run -t "dir:$PWD/absent" shell
+	assert_status 2
+	assert_output_has "it does not exist"
+	assert_equal "${lines[1]}" \
+		"hint: make one in a new directory: mmdebstrap --variant=minbase bookworm DIR"
+}
+
+@test "one very long path leaves the other rows of the list as they are" {
+	local deep
+	deep=$(printf 'x%.0s' $(seq 150))
+	mkdir "$deep"
+	ward create -q --name short shell >/dev/null
+	ward ls >before
+	ward create -q --name long -w "$deep" shell >/dev/null
+	ward ls >after
+	assert_equal "$(grep -c -x -F -e "$(head -n 1 before)" after)" 1
+	[[ "$(grep long after)" == *"$deep "* ]]
+}
