@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -21,7 +22,7 @@
 #include "base/text.h"
 #include "supervise/supervise_internal.h"
 
-enum { DRAIN_MAX = 262144, HOLD_MS = 2000 };
+enum { DRAIN_MAX = 262144, HOLD_MS = 2000, START_MS = 30000 };
 
 /* --- start ----------------------------------------------------------------------------------- */
 
@@ -160,6 +161,23 @@ static void trim_ended(struct supervisor *sup)
 	}
 }
 
+/*
+ * No answer: root inside stopped the program before it was executed, or init could not read the
+ * request.  Nobody waits for ever, and what may still come of it is not wanted any more.
+ */
+static void on_start_timeout(void *arg)
+{
+	struct session *s = arg;
+	int32_t signo = SIGKILL;
+	struct err why = ERR_INIT;
+
+	s->hold = NULL;
+	(void)supervisor_tell_init(s->sup, INIT_WIRE_SIGNAL, s->id, &signo, sizeof(signo), NULL, 0);
+	err_set(&why, ERR_SYSTEM, -ETIMEDOUT, "the program did not start within %d seconds",
+		START_MS / 1000);
+	session_failed(s, &why); /* it is freed */
+}
+
 int session_start(struct supervisor *sup, struct spec_session *spec, enum start_op op,
 		  int *ret_peer, struct session **ret, struct err *e)
 {
@@ -202,6 +220,7 @@ int session_start(struct supervisor *sup, struct spec_session *spec, enum start_
 	s->next = sup->sessions;
 	sup->sessions = s;
 	sup->nsessions++;
+	s->hold = loop_after(sup->loop, START_MS, on_start_timeout, s);
 	*ret = s;
 	return 0;
 }
@@ -293,6 +312,8 @@ void session_started(struct session *s, uint32_t pid)
 
 	if (s->state != SESSION_STARTING)
 		return;
+	loop_remove(s->sup->loop, s->hold);
+	s->hold = NULL;
 	s->state = SESSION_RUNNING;
 	s->pid = pid;
 	if (!s->copy && recorder_open(&s->rec, s->sup->log_fd, s->id, &e) < 0)

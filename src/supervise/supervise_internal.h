@@ -317,7 +317,7 @@ struct session {
 	struct recorder rec;
 	struct winsize size;
 	struct loop_source *redraw;
-	struct loop_source *hold;
+	struct loop_source *hold; /* STARTING: bound of init's answer; SWEEPING: of the sweep */
 };
 
 /*
