@@ -21,7 +21,7 @@ aarch64) arch=arm64 ;;
 esac
 
 install_package() { # NAME VERSION
-	npm install --silent --no-fund --no-audit --no-update-notifier --global --prefix "$dir" "$1@$2" </dev/null
+	npm install --loglevel=error --no-fund --no-audit --no-update-notifier --global --prefix "$dir" "$1@$2" </dev/null
 }
 
 mkdir -p "$dir/bin"
