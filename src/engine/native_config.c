@@ -332,10 +332,7 @@ void native_session_env(const struct spec *s, const struct spec_config *config,
 		env_default(env, "NPM_CONFIG_PREFIX", NATIVE_HOME "/.local");
 	env_default(env, "WORKSPACE_DIR", s->workspaces[0].path);
 	env_default(env, "WARD_SANDBOX", s->name);
-	/* Another user's home and name come from the box's own password file, which init reads. */
-	if (!session->user || root) {
+	/* Names, and another user's home, come from the box's own password file, which init reads. */
+	if (!session->user || root)
 		env_default(env, "HOME", root ? "/root" : NATIVE_HOME);
-		env_default(env, "USER", root ? "root" : "agent");
-		env_default(env, "LOGNAME", root ? "root" : "agent");
-	}
 }
