@@ -332,7 +332,8 @@ void native_session_env(const struct spec *s, const struct spec_config *config,
 		env_default(env, "NPM_CONFIG_PREFIX", NATIVE_HOME "/.local");
 	env_default(env, "WORKSPACE_DIR", s->workspaces[0].path);
 	env_default(env, "WARD_SANDBOX", s->name);
-	/* Names, and another user's home, come from the box's own password file, which init reads. */
+	/* Names, and another user's home, come from the box's own password file, which init reads.
+	 */
 	if (!session->user || root)
 		env_default(env, "HOME", root ? "/root" : NATIVE_HOME);
 }
