@@ -119,6 +119,10 @@ int control_start(int fd, const struct spec_session *s, bool detach, uint32_t *r
 				 e);
 	if (r == 0)
 		r = await(fd, CONTROL_STARTED, m, e);
+	/* A supervisor that was on its way out left the request unread: nothing ran for it. */
+	if (r == -EPIPE)
+		r = err_set(e, ERR_CONFLICT, -ENOTCONN,
+			    "the sandbox stopped before the program was started");
 	if (r < 0)
 		return r;
 	*ret_id = m->h.arg;
