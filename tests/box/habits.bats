@@ -36,7 +36,8 @@ teardown() {
 	# It does not end when it is asked to, so that the stop takes its time.
 	ward exec -d box sh -c 'trap "" TERM; while :; do sleep 1; done' >/dev/null
 	ward stop -t 1 box >/dev/null 3>&- &
-	while [ -n "$(jobs -rp)" ]; do
+	local stop=$!
+	while kill -0 "$stop" 2>/dev/null; do
 		run ward exec box echo here
 		assert_status 0
 		assert_equal "$output" here
