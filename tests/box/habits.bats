@@ -33,15 +33,17 @@ teardown() {
 
 @test "a command that meets a stop waits for it and starts the sandbox again" {
 	ward run -q --name box shell -- -c true
-	# It does not end when it is asked to, so that the stop takes its time.
-	ward exec -d box sh -c 'trap "" TERM; while :; do sleep 1; done' >/dev/null
+	# It does not end when it is asked to, so that the stop takes its time, and it says that it was
+	# asked: a command that had started before would be stopped with the rest.
+	ward exec -d box sh -c 'trap "echo > asked" TERM; echo > ready; while :; do sleep 1; done' >/dev/null
+	wait_for test -e ready
 	ward stop -t 1 box >/dev/null 3>&- &
 	local stop=$!
-	while kill -0 "$stop" 2>/dev/null; do
-		run ward exec box echo here
-		assert_status 0
-		assert_equal "$output" here
-	done
+	wait_for test -e asked
+	run ward exec box echo here
+	assert_status 0
+	assert_equal "$output" here
+	wait "$stop"
 }
 
 @test "runs, stops and removals that race never blame the program" {
