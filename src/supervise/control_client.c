@@ -119,8 +119,9 @@ int control_start(int fd, const struct spec_session *s, bool detach, uint32_t *r
 				 e);
 	if (r == 0)
 		r = await(fd, CONTROL_STARTED, m, e);
-	/* The start was never acknowledged: a supervisor on its way out leaves requests unread. Only
-	 * one that was killed in the middle of a start may have run the program for a moment. */
+	/* The start was never acknowledged: a supervisor on its way out leaves requests unread.
+	 * Only one that was killed in the middle of a start may have run the program for a moment.
+	 */
 	if (r == -EPIPE)
 		r = err_set(e, ERR_CONFLICT, -ENOTCONN,
 			    "the sandbox stopped before the program was started");
