@@ -467,10 +467,11 @@ static void credentials_free(struct kit_credential *c, size_t n)
 
 static void free_texts(struct kit *k)
 {
-	char *const texts[] = { k->origin,	 k->kind,	  k->name,
-				k->version,	 k->display_name, k->description,
-				k->image,	 k->binary,	  k->instructions_file,
-				k->instructions, k->install_hint };
+	char *const texts[] = { k->origin,	  k->kind,	   k->name,
+				k->version,	  k->display_name, k->description,
+				k->image,	  k->binary,	   k->instructions_file,
+				k->instructions,  k->install_hint, k->extends,
+				k->requires_agent };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(texts[i]);
@@ -501,6 +502,17 @@ void kit_free(struct kit *k)
 		free(k->volumes[i].type);
 	}
 	free(k->volumes);
+	strv_free(&k->trees);
+	for (size_t i = 0; i < k->nports; i++) {
+		free(k->ports[i].protocol);
+		free(k->ports[i].name);
+	}
+	free(k->ports);
+	for (size_t i = 0; i < k->nuser_config; i++) {
+		free(k->user_config[i].path);
+		strv_free(&k->user_config[i].keys);
+	}
+	free(k->user_config);
 	free(k);
 }
 

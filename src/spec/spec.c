@@ -30,6 +30,29 @@ int spec_credentials_parse(const char *s, enum spec_credentials *ret)
 	return -EINVAL;
 }
 
+static const char *const agent_config_names[] = {
+	[SPEC_AGENT_CONFIG_READONLY] = "readonly",
+	[SPEC_AGENT_CONFIG_COPY] = "copy",
+	[SPEC_AGENT_CONFIG_OFF] = "off",
+};
+_Static_assert(ARRAY_SIZE(agent_config_names) == SPEC_AGENT_CONFIG_MAX, "a name for every mode");
+
+const char *spec_agent_config_name(enum spec_agent_config c)
+{
+	return c < SPEC_AGENT_CONFIG_MAX ? agent_config_names[c] : "?";
+}
+
+int spec_agent_config_parse(const char *s, enum spec_agent_config *ret)
+{
+	for (unsigned i = 0; i < SPEC_AGENT_CONFIG_MAX; i++) {
+		if (strcmp(agent_config_names[i], s) == 0) {
+			*ret = (enum spec_agent_config)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
 struct spec *spec_new(void)
 {
 	struct spec *s = xcalloc(1, sizeof(*s));
@@ -82,6 +105,8 @@ void spec_free(struct spec *s)
 	for (size_t i = 0; i < s->nvolumes; i++)
 		spec_volume_clear(&s->volumes[i]);
 	free(s->volumes);
+	strv_free(&s->kits);
+	strv_free(&s->kit_args);
 	strv_free(&s->hide);
 	strv_free(&s->env);
 	strv_free(&s->allow_hosts);

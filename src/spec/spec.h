@@ -32,6 +32,14 @@ enum spec_credentials {
 	SPEC_CREDENTIALS_MAX
 };
 
+/* What the agent gets of the user's own configuration for it (kit: ward.userConfig). */
+enum spec_agent_config {
+	SPEC_AGENT_CONFIG_READONLY, /* shown read-only where the agent only reads it */
+	SPEC_AGENT_CONFIG_COPY,	    /* copied into the home once */
+	SPEC_AGENT_CONFIG_OFF,
+	SPEC_AGENT_CONFIG_MAX
+};
+
 struct spec_template {
 	enum spec_template_kind kind;
 	char *ref;    /* as written: "host", "dir:/srv/rootfs", "python:3-slim" */
@@ -77,6 +85,10 @@ struct spec {
 	struct strv hide; /* workspace paths, absolute, that the box sees empty */
 	struct strv env;  /* "K=V" given with -e / --env-file */
 	enum spec_credentials credentials;
+	enum spec_agent_config agent_config;
+	struct strv kits;     /* names of directories below <sandbox>/kits: given with --kit */
+	struct strv kit_args; /* "NAME=VALUE" or "KIT.NAME=VALUE": given with --kit-arg */
+	bool docker_socket;   /* --mount-docker-socket */
 	enum policy_preset network;
 	struct strv allow_hosts;
 	struct strv deny_hosts;
@@ -91,6 +103,8 @@ struct json *spec_to_json(const struct spec *s); /* caller unrefs */
 int spec_from_json(const struct json *j, struct spec **ret, struct err *e);
 const char *spec_credentials_name(enum spec_credentials c);
 int spec_credentials_parse(const char *s, enum spec_credentials *ret);
+const char *spec_agent_config_name(enum spec_agent_config c);
+int spec_agent_config_parse(const char *s, enum spec_agent_config *ret); /* -EINVAL */
 
 /*
  * Parse "host", "dir:PATH" or an image reference. dir: PATH is made canonical and must be a
@@ -148,6 +162,17 @@ struct kit_volume {
 	uint64_t size;
 	unsigned mode;
 };
+struct kit_port {
+	uint64_t container;
+	char *protocol; /* "tcp" or "udp" */
+	char *name;	/* may be NULL */
+};
+/* ward.userConfig[]: one thing of the user's own home that the agent may have. */
+struct kit_user_config {
+	char *path;	  /* below the home, on the host and inside: ".claude/skills" */
+	struct strv keys; /* a JSON file: only these top-level members, merged into the seed of the
+			     same path; empty: the file or directory as it is */
+};
 struct kit_credential {
 	char *service;
 	char *description;
@@ -165,6 +190,12 @@ struct kit {
 	char *display_name;
 	char *description;
 	char *image;
+	char *extends;	      /* name of the kit that this one was made from, or NULL */
+	char *requires_agent; /* mixin: the only agent that it is for, or NULL */
+	uint64_t cpu_milli;   /* sandbox.resources; 0: not given */
+	uint64_t memory;
+	struct strv trees; /* directories of kits that may hold files/home and files/workspace, in
+			      the order in which they apply */
 	struct strv entrypoint;
 	struct strv command_default;	 /* without a terminal */
 	struct strv command_interactive; /* with a terminal */
@@ -183,7 +214,11 @@ struct kit {
 	size_t nfiles;
 	struct kit_volume *volumes;
 	size_t nvolumes;
+	struct kit_port *ports;
+	size_t nports;
 	/* below the key `ward:` */
+	struct kit_user_config *user_config;
+	size_t nuser_config;
 	char *binary;		      /* program to look for on the host and in the template */
 	struct strv credential_files; /* below ~ */
 	char *install_hint;	      /* a command that installs the agent on the host */

@@ -42,6 +42,11 @@ static const char *credentials_name(unsigned i)
 	return spec_credentials_name((enum spec_credentials)i);
 }
 
+static const char *agent_config_name(unsigned i)
+{
+	return spec_agent_config_name((enum spec_agent_config)i);
+}
+
 static const char *network_name(unsigned i)
 {
 	return policy_preset_name((enum policy_preset)i);
@@ -65,6 +70,7 @@ enum member_type {
 };
 _Static_assert(sizeof(enum spec_template_kind) == sizeof(unsigned) &&
 		       sizeof(enum spec_credentials) == sizeof(unsigned) &&
+		       sizeof(enum spec_agent_config) == sizeof(unsigned) &&
 		       sizeof(enum policy_preset) == sizeof(unsigned) &&
 		       sizeof(enum spec_session_kind) == sizeof(unsigned),
 	       "enums are moved as unsigned");
@@ -132,6 +138,11 @@ static const struct member spec_members_v[] = {
 	{ "env", MEMBER_STRV, offsetof(struct spec, env), true, check_pair },
 	{ "credentials", MEMBER_ENUM, offsetof(struct spec, credentials),
 	  ENUM(credentials_name, SPEC_CREDENTIALS_MAX) },
+	{ "agent_config", MEMBER_ENUM, offsetof(struct spec, agent_config), true,
+	  ENUM(agent_config_name, SPEC_AGENT_CONFIG_MAX) },
+	{ "kits", MEMBER_STRV, offsetof(struct spec, kits), true, check_name },
+	{ "kit_args", MEMBER_STRV, offsetof(struct spec, kit_args), true, check_label },
+	{ "docker_socket", MEMBER_BOOL, offsetof(struct spec, docker_socket), true },
 	{ "network", MEMBER_ENUM, offsetof(struct spec, network),
 	  ENUM(network_name, POLICY_PRESET_MAX) },
 	{ "allow_hosts", MEMBER_STRV, offsetof(struct spec, allow_hosts), true },
