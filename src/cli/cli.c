@@ -127,7 +127,7 @@ static int unknown_verb(const char *program, const char *word)
 	for (size_t i = 0; i < cli_nverbs; i++)
 		names[i] = cli_verbs[i].name;
 	text_escape(&shown, word, strlen(word), 80);
-	if (kit_load(word, NULL, &kit, NULL) == 0) {
+	if (kit_load(word, NULL, NULL, &kit, NULL) == 0) {
 		err_set(&e, ERR_USAGE, -EINVAL, "'%s' is an agent, not a command", buf_str(&shown));
 		err_hint(&e, "%s run %s", program, kit->name);
 		kit_free(kit);

@@ -31,10 +31,11 @@ static int check_options(const struct cli *c, struct err *e)
 	return err_hint(e, "leave out -t");
 }
 
-static int fill_session(struct cli *c, const struct spec *spec, struct spec_session *s,
-			struct err *e)
+static int fill_session(struct cli *c, const struct sandbox *box, const struct spec *spec,
+			struct spec_session *s, struct err *e)
 {
 	const struct strv *o = &c->operands.v;
+	struct kit_extras extras = { 0 };
 	struct kit *kit = NULL;
 	size_t first = strcmp(o->v[1], "--") == 0 ? 2 : 1;
 	int r;
@@ -53,8 +54,10 @@ static int fill_session(struct cli *c, const struct spec *spec, struct spec_sess
 	s->interactive = c->v.interactive;
 	cli_session_size(s);
 	/* A kit that is gone or broken must not keep anybody from looking into the sandbox. */
-	if (kit_load(spec->agent, c->engine.paths.config, &kit, NULL) < 0)
+	kit_extras_of(spec, box->dir, &extras);
+	if (kit_load(spec->agent, c->engine.paths.config, &extras, &kit, NULL) < 0)
 		term_debug(c, "no kit for agent %s", spec->agent);
+	kit_extras_clear(&extras);
 	r = cli_session_env(c, spec, kit, &s->env, e);
 	kit_free(kit);
 	return r;
@@ -109,7 +112,7 @@ int cmd_exec(struct cli *c, struct err *e)
 	if (r == 0)
 		r = cli_spec(box, &spec, e);
 	if (r == 0)
-		r = fill_session(c, spec, &session, e);
+		r = fill_session(c, box, spec, &session, e);
 	if (r == 0)
 		r = exec_in(c, box, &session, e);
 	spec_session_clear(&session);

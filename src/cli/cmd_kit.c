@@ -66,7 +66,7 @@ static int kit_ls(struct cli *c, struct err *e)
 		struct kit *k = NULL;
 
 		/* One bad kit does not hide the others. */
-		if (kit_load(names.v[i], c->engine.paths.config, &k, &problem) < 0) {
+		if (kit_load(names.v[i], c->engine.paths.config, NULL, &k, &problem) < 0) {
 			term_error(&problem);
 			continue;
 		}
@@ -88,7 +88,7 @@ static int kit_inspect(struct cli *c, struct err *e)
 {
 	struct kit *k = NULL;
 	auto_json j = NULL;
-	int r = kit_load(c->operands.v.v[1], c->engine.paths.config, &k, e);
+	int r = kit_load(c->operands.v.v[1], c->engine.paths.config, NULL, &k, e);
 
 	if (r < 0)
 		return r;

@@ -78,6 +78,7 @@ static int nothing_of_that_name(struct cli *c, const char *word, struct err *e)
 static int use_sandbox(struct cli *c, struct launch *l, struct sandbox *s, struct err *e)
 {
 	const struct strv *o = &c->operands.v;
+	struct kit_extras extras = { 0 };
 	struct spec *spec = NULL;
 	size_t first = 1;
 	int r;
@@ -93,7 +94,9 @@ static int use_sandbox(struct cli *c, struct launch *l, struct sandbox *s, struc
 			       "option --%s: sandbox '%s' exists already and keeps its %s",
 			       c->v.name ? "name" : "workspace", spec->name,
 			       c->v.name ? "name" : "workspace");
-	r = kit_load(spec->agent, c->engine.paths.config, &l->q.kit, e);
+	kit_extras_of(spec, s->dir, &extras);
+	r = kit_load(spec->agent, c->engine.paths.config, &extras, &l->q.kit, e);
+	kit_extras_clear(&extras);
 	if (r < 0)
 		return err_prefix(e, "sandbox '%s'", spec->name);
 	run_request_workspaces_of(&l->q, spec);
@@ -109,7 +112,7 @@ static int identify(struct cli *c, bool agents_only, struct launch *l, struct er
 	const char *word = c->operands.v.v[0];
 	struct sandbox *s = NULL;
 	struct err ignored = ERR_INIT;
-	int r = kit_load(word, c->engine.paths.config, &l->q.kit, e);
+	int r = kit_load(word, c->engine.paths.config, NULL, &l->q.kit, e);
 
 	if (r == 0)
 		return run_request_operands(c, agents_only, &l->q, e);

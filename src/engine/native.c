@@ -37,6 +37,7 @@ static void loaded_clear(struct loaded *l)
 static int load(struct engine_context *c, const struct sandbox *s, struct loaded *ret,
 		struct err *e)
 {
+	struct kit_extras extras = { 0 };
 	struct loaded l = { 0 };
 	int r;
 
@@ -48,7 +49,9 @@ static int load(struct engine_context *c, const struct sandbox *s, struct loaded
 	r = spec_from_json(s->spec, &l.spec, e);
 	if (r < 0)
 		return err_prefix(e, "sandbox %s", s->id);
-	r = kit_load(l.spec->agent, c->paths.config, &l.kit, e);
+	kit_extras_of(l.spec, s->dir, &extras);
+	r = kit_load(l.spec->agent, c->paths.config, &extras, &l.kit, e);
+	kit_extras_clear(&extras);
 	if (r < 0) {
 		loaded_clear(&l);
 		return r;

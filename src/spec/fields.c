@@ -270,6 +270,7 @@ FIELD_READER(field_duration)
 FIELD_READER(field_mode)
 {
 	const char *s;
+	uint64_t max = f->max ? f->max : 0777;
 	unsigned mode = 0;
 	size_t n;
 	int ret = scalar_text(r, f->name, v, false, &s);
@@ -277,11 +278,11 @@ FIELD_READER(field_mode)
 	if (ret < 0)
 		return ret;
 	n = strlen(s);
-	if ((n != 3 && n != 4) || strspn(s, "01234567") != n || (n == 4 && s[0] != '0'))
+	for (size_t i = 0; i < n && n <= 4 && s[i] >= '0' && s[i] <= '7'; i++)
+		mode = mode * 8 + (unsigned)(s[i] - '0');
+	if ((n != 3 && n != 4) || strspn(s, "01234567") != n || mode > max)
 		return field_error(r, v, "'%s' must be three octal digits such as 644 or 0600",
 				   f->name);
-	for (size_t i = 0; i < n; i++)
-		mode = mode * 8 + (unsigned)(s[i] - '0');
 	if (out)
 		*(unsigned *)out = mode;
 	return 0;
@@ -376,6 +377,14 @@ FIELD_READER(field_section)
 	return fields_read(r, f->sub, v, out);
 }
 
+static int read_object(const struct field_reader *r, const struct fields *t,
+		       const struct yaml_node *v, char *object)
+{
+	if (t->bare && v->kind == YAML_SCALAR)
+		return t->bare->read(r, t->bare, v, object ? object + t->bare->offset : NULL);
+	return fields_read(r, t, v, object);
+}
+
 FIELD_READER(field_objects)
 {
 	bool keep = out && f->offset != FIELD_DROP;
@@ -391,7 +400,7 @@ FIELD_READER(field_objects)
 		memcpy((char *)out + f->count, &v->n, sizeof(v->n));
 	}
 	for (size_t i = 0; i < v->n; i++) {
-		int ret = fields_read(r, f->sub, v->items[i],
+		int ret = read_object(r, f->sub, v->items[i],
 				      array ? array + i * f->sub->size : NULL);
 
 		if (ret < 0)

@@ -33,6 +33,7 @@ static const char *const kinds[] = { "sandbox", "mixin", NULL };
 static const char *const schemes[] = { "bearer", "basic", NULL };
 static const char *const protocols[] = { "tcp", "udp", NULL };
 static const char *const volume_types[] = { "", "tmpfs", NULL };
+enum { STICKY_MODE_MAX = 01777, CPU_MAX = 1000000 };
 
 /* Prefixes of variables that belong to the sandbox's own set-up, Docker's and Ward's. */
 static const char *const reserved_env[] = { "DASH_", "SBX_", "DOCKER_", "WARD_" };
@@ -140,15 +141,24 @@ static FIELD_READER(read_command)
 }
 
 /* A path below the home, written without ~/: "." and ".." would mean other files. */
+static FIELD_READER(read_home_file)
+{
+	auto_free char *path = NULL;
+	int ret = field_text(r, f, v, NULL);
+
+	if (ret < 0)
+		return ret;
+	path = xasprintf("~/%s", v->text);
+	ret = check_inside_path(r, v, path);
+	return ret < 0 ? ret : field_text(r, f, v, out);
+}
+
 static FIELD_READER(read_home_files)
 {
 	int ret = field_texts(r, f, v, NULL);
 
-	for (size_t i = 0; ret == 0 && i < v->n; i++) {
-		auto_free char *path = xasprintf("~/%s", v->items[i]->text);
-
-		ret = check_inside_path(r, v->items[i], path);
-	}
+	for (size_t i = 0; ret == 0 && i < v->n; i++)
+		ret = read_home_file(r, f, v->items[i], NULL);
 	return ret < 0 ? ret : field_texts(r, f, v, out);
 }
 
@@ -165,9 +175,46 @@ static FIELD_READER(read_program)
 	return field_text(r, f, v, out);
 }
 
+/* Processors: "2", "1.5" or "500m". */
+static FIELD_READER(read_cpu)
+{
+	uint64_t whole;
+	uint64_t milli = 0;
+	auto_free char *text = NULL;
+	char *dot;
+	int ret = field_text(r, f, v, NULL);
+
+	if (ret < 0)
+		return ret;
+	text = xstrdup(v->text);
+	if (text_ends(text, "m")) {
+		text[strlen(text) - 1] = '\0';
+		ret = text_u64(text, CPU_MAX, &milli);
+	} else {
+		dot = strchr(text, '.');
+		if (dot)
+			*dot++ = '\0';
+		ret = text_u64(text, CPU_MAX / 1000, &whole);
+		for (uint64_t unit = 100; ret == 0 && dot && *dot; dot++, unit /= 10) {
+			if (*dot < '0' || *dot > '9')
+				ret = -EINVAL;
+			milli += (uint64_t)(*dot - '0') * unit;
+		}
+		if (ret == 0)
+			milli += whole * 1000;
+	}
+	if (ret < 0 || milli == 0)
+		return field_error(r, v,
+				   "'%s' must be a number of processors such as 2, 1.5 or 500m",
+				   f->name);
+	if (out)
+		*(uint64_t *)out = milli;
+	return 0;
+}
+
 /* Composition */
 
-static const struct field requires_v[] = { { "agent", field_name, DROP } };
+static const struct field requires_v[] = { { "agent", field_name, KIT(requires_agent) } };
 FIELDS(requires_fields, "requires", requires_v, 0, NULL);
 
 /* sandbox */
@@ -179,24 +226,32 @@ static const struct field command_v[] = {
 FIELDS(command_fields, "sandbox.command", command_v, 0, NULL);
 
 static const struct field resources_v[] = {
-	{ "cpu", field_text, DROP },
-	{ "memory", field_size, DROP },
+	{ "cpu", read_cpu, KIT(cpu_milli) },
+	{ "memory", field_size, KIT(memory) },
 	{ "gpu", field_text, DROP },
 };
 FIELDS(resources_fields, "sandbox.resources", resources_v, 0, NULL);
+
+/* The two lists, or one that counts for both. */
+static FIELD_READER(read_launch)
+{
+	if (v->kind != YAML_LIST)
+		return fields_read(r, f->sub, v, out);
+	return field_texts(r, f, v, out ? &((struct kit *)out)->command_default : NULL);
+}
 
 static const struct field sandbox_v[] = {
 	{ "image", field_text, KIT(image) },
 	{ "build", field_refused, DROP,
 	  .reason = "is not supported: build the image first and name it in 'image'" },
 	{ "entrypoint", read_command, KIT(entrypoint) },
-	{ "command", field_section, .sub = &command_fields },
+	{ "command", read_launch, .sub = &command_fields },
 	{ "resources", field_section, .sub = &resources_fields },
 };
 FIELDS(sandbox_fields, "sandbox", sandbox_v, 0, NULL);
 
 static const struct field instructions_v[] = {
-	{ "filename", field_text, KIT(instructions_file), .required = true },
+	{ "filename", field_text, KIT(instructions_file) },
 	{ "content", field_body, KIT(instructions) },
 };
 FIELDS(instructions_fields, "agentInstructions", instructions_v, 0, NULL);
@@ -241,12 +296,15 @@ static const struct field oauth_v[] = {
 	{ "resourceHosts", field_allow, DROP },
 	{ "responseFields", field_any, DROP },
 	{ "passthrough", field_any, DROP },
+	{ "passthroughReason", field_text, DROP },
+	{ "skipIfEnv", field_texts, DROP },
 };
 FIELDS(oauth_fields, "oauth", oauth_v, 0, NULL);
 
 static const struct field credential_v[] = {
 	{ "service", field_name, CREDENTIAL(service), .required = true },
 	{ "description", field_text, CREDENTIAL(description) },
+	{ "provider", field_text, DROP },
 	{ "required", field_bool, CREDENTIAL(required) },
 	{ "apiKey", field_section, .sub = &api_key_fields },
 	{ "oauth", field_section, .sub = &oauth_fields },
@@ -277,12 +335,25 @@ static const struct field permissions_v[] = {
 };
 FIELDS(permissions_fields, "permissions", permissions_v, 0, NULL);
 
+#define PORT(member) .offset = offsetof(struct kit_port, member)
+
 static const struct field port_v[] = {
-	{ "container", field_uint, DROP, .min = 1, .max = 65535, .required = true },
-	{ "protocol", field_choice, DROP, .values = protocols },
-	{ "name", field_text, DROP },
+	{ "container", field_uint, PORT(container), .min = 1, .max = 65535, .required = true },
+	{ "protocol", field_choice, PORT(protocol), .values = protocols },
+	{ "name", field_text, PORT(name) },
 };
-FIELDS(port_fields, "a port", port_v, 0, NULL);
+
+static int finish_port(const struct field_reader *r, const struct yaml_node *v, void *object)
+{
+	struct kit_port *p = object;
+
+	(void)r;
+	(void)v;
+	if (p && !p->protocol)
+		p->protocol = xstrdup("tcp");
+	return 0;
+}
+FIELDS(port_fields, "a port", port_v, sizeof(struct kit_port), finish_port);
 
 static const struct field environment_v[] = {
 	{ "variables", read_variables, KIT(env) },
@@ -366,7 +437,7 @@ static const struct field volume_v[] = {
 	{ "path", read_inside_path, VOLUME(path), .required = true },
 	{ "type", field_choice, VOLUME(type), .values = volume_types },
 	{ "size", field_size, VOLUME(size) },
-	{ "mode", field_mode, VOLUME(mode) },
+	{ "mode", field_mode, VOLUME(mode), .max = STICKY_MODE_MAX },
 };
 
 static int finish_volume(const struct field_reader *r, const struct yaml_node *v, void *object)
@@ -383,16 +454,40 @@ FIELDS(volume_fields, "a volume", volume_v, sizeof(struct kit_volume), finish_vo
 
 /* security, ward */
 
-static const struct field security_v[] = {
-	{ "privileged", field_refused, DROP,
-	  .reason = "is refused: no sandbox gets privileges on the host" },
-};
+static FIELD_READER(read_privileged)
+{
+	bool yes = false;
+	int ret = field_bool(r, f, v, &yes);
+
+	(void)out;
+	if (ret == 0 && yes)
+		return field_error(r, v, "'%s' is refused: no sandbox gets privileges on the host",
+				   f->name);
+	return ret;
+}
+
+static const struct field security_v[] = { { "privileged", read_privileged, DROP } };
 FIELDS(security_fields, "security", security_v, 0, NULL);
+
+#define CONFIG(member) .offset = offsetof(struct kit_user_config, member)
+
+static const struct field user_config_v[] = {
+	{ "path", read_home_file, CONFIG(path), .required = true },
+	{ "keys", field_texts, CONFIG(keys) },
+};
+static const struct fields user_config_fields = {
+	.what = "ward.userConfig",
+	.v = user_config_v,
+	.n = ARRAY_SIZE(user_config_v),
+	.size = sizeof(struct kit_user_config),
+	.bare = &user_config_v[0],
+};
 
 static const struct field ward_v[] = {
 	{ "binary", read_program, KIT(binary) },
 	{ "credentialFiles", read_home_files, KIT(credential_files) },
 	{ "installHint", field_text, KIT(install_hint) },
+	{ "userConfig", field_objects, LIST(user_config), .sub = &user_config_fields },
 };
 FIELDS(ward_fields, "ward", ward_v, 0, NULL);
 
@@ -405,7 +500,7 @@ static const struct field kit_v[] = {
 	{ "description", field_body, KIT(description) },
 	{ "sourceURL", field_text, DROP },
 	{ "licenses", field_texts, DROP },
-	{ "locked", field_bool, DROP },
+	{ "locked", field_texts, DROP },
 	{ "extends", field_refused, DROP, .reason = "is not supported yet: write the whole kit" },
 	{ "requires", field_section, .sub = &requires_fields },
 	{ "mixins", field_texts, DROP },
@@ -415,7 +510,7 @@ static const struct field kit_v[] = {
 	{ "agentInstructions", field_section, .sub = &instructions_fields },
 	{ "credentials", field_objects, LIST(credentials), .sub = &credential_fields },
 	{ "permissions", field_section, .sub = &permissions_fields },
-	{ "ports", field_objects, DROP, .sub = &port_fields },
+	{ "ports", field_objects, LIST(ports), .sub = &port_fields },
 	{ "environment", field_section, .sub = &environment_fields },
 	{ "setup", field_section, .sub = &setup_fields },
 	{ "volumes", field_objects, LIST(volumes), .sub = &volume_fields },
@@ -443,78 +538,6 @@ static int finish_kit(const struct field_reader *r, const struct yaml_node *v, v
 	return 0;
 }
 FIELDS(kit_fields, "a kit", kit_v, sizeof(struct kit), finish_kit);
-
-static void commands_free(struct kit_command *c, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		strv_free(&c[i].argv);
-		free(c[i].user);
-	}
-	free(c);
-}
-
-static void credentials_free(struct kit_credential *c, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(c[i].service);
-		free(c[i].description);
-		free(c[i].env_name);
-		free(c[i].credential_file);
-		json_unref(c[i].raw);
-	}
-	free(c);
-}
-
-static void free_texts(struct kit *k)
-{
-	char *const texts[] = { k->origin,	  k->kind,	   k->name,
-				k->version,	  k->display_name, k->description,
-				k->image,	  k->binary,	   k->instructions_file,
-				k->instructions,  k->install_hint, k->extends,
-				k->requires_agent };
-
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		free(texts[i]);
-}
-
-void kit_free(struct kit *k)
-{
-	if (!k)
-		return;
-	free_texts(k);
-	strv_free(&k->entrypoint);
-	strv_free(&k->command_default);
-	strv_free(&k->command_interactive);
-	strv_free(&k->net_allow);
-	strv_free(&k->net_deny);
-	strv_free(&k->env);
-	strv_free(&k->credential_files);
-	credentials_free(k->credentials, k->ncredentials);
-	commands_free(k->install, k->ninstall);
-	commands_free(k->startup, k->nstartup);
-	for (size_t i = 0; i < k->nfiles; i++) {
-		free(k->files[i].path);
-		free(k->files[i].content);
-	}
-	free(k->files);
-	for (size_t i = 0; i < k->nvolumes; i++) {
-		free(k->volumes[i].path);
-		free(k->volumes[i].type);
-	}
-	free(k->volumes);
-	strv_free(&k->trees);
-	for (size_t i = 0; i < k->nports; i++) {
-		free(k->ports[i].protocol);
-		free(k->ports[i].name);
-	}
-	free(k->ports);
-	for (size_t i = 0; i < k->nuser_config; i++) {
-		free(k->user_config[i].path);
-		strv_free(&k->user_config[i].keys);
-	}
-	free(k->user_config);
-	free(k);
-}
 
 int kit_parse(const char *text, size_t n, const char *origin, struct kit **ret, struct err *e)
 {

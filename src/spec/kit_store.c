@@ -77,7 +77,21 @@ static int check_found(const struct kit *k, const char *name, struct err *e)
 	return 0;
 }
 
-int kit_load(const char *name, const char *config_dir, struct kit **ret, struct err *e)
+void kit_extras_clear(struct kit_extras *x)
+{
+	strv_free(&x->dirs);
+	strv_free(&x->args);
+}
+
+void kit_extras_of(const struct spec *s, const char *sandbox_dir, struct kit_extras *ret)
+{
+	for (size_t i = 0; i < s->kits.n; i++)
+		strv_addf(&ret->dirs, "%s/kits/%s", sandbox_dir, s->kits.v[i]);
+	strv_extend(&ret->args, &s->kit_args);
+}
+
+int kit_load(const char *name, const char *config_dir, const struct kit_extras *extras,
+	     struct kit **ret, struct err *e)
 {
 	const struct kit_embedded *embedded;
 	auto_free char *path = NULL;
@@ -85,6 +99,7 @@ int kit_load(const char *name, const char *config_dir, struct kit **ret, struct 
 	struct kit *k = NULL;
 	int r = -ENOENT;
 
+	(void)extras;
 	/* The name becomes part of a path: no other name can be a kit's. */
 	if (text_check_name("agent", name, NULL) < 0)
 		return unknown_agent(name, config_dir, e);

@@ -228,11 +228,21 @@ void kit_free(struct kit *k); /* takes NULL */
 /* Parse YAML text; origin is used in messages ("FILE:LINE: unknown field 'x', did you mean 'y'?").
  */
 int kit_parse(const char *text, size_t n, const char *origin, struct kit **ret, struct err *e);
+
+struct kit_extras {	  /* what --kit and --kit-arg add */
+	struct strv dirs; /* directories or ZIP files */
+	struct strv args; /* "NAME=VALUE" or "KIT.NAME=VALUE" */
+};
+void kit_extras_clear(struct kit_extras *x);
+/* The extras of a stored sandbox: its own copies, below the directory of the sandbox. */
+void kit_extras_of(const struct spec *s, const char *sandbox_dir, struct kit_extras *ret);
 /*
- * By name: first <config_dir>/kits/NAME/spec.yaml, then the embedded ones. An unknown name is
- * ERR_NOT_FOUND with the nearest name as hint.
+ * By name: first a kit of kind sandbox among the extras, then <config_dir>/kits/NAME/spec.yaml,
+ * then the embedded ones. An unknown name is ERR_NOT_FOUND with the nearest name as hint.
+ * extras NULL: none.
  */
-int kit_load(const char *name, const char *config_dir, struct kit **ret, struct err *e);
+int kit_load(const char *name, const char *config_dir, const struct kit_extras *extras,
+	     struct kit **ret, struct err *e);
 /* All names, built-in and the user's, sorted, each once. */
 int kit_names(const char *config_dir, struct strv *ret, struct err *e);
 

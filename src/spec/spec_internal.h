@@ -73,7 +73,7 @@ struct field {
 	const struct fields *sub;  /* field_section, field_objects */
 	const char *const *values; /* field_choice: NULL-terminated */
 	const char *reason;	   /* field_refused: why */
-	uint64_t min, max;	   /* field_uint */
+	uint64_t min, max;	   /* field_uint; field_mode: max, 0 means 0777 */
 	bool required;
 };
 
@@ -81,7 +81,8 @@ struct fields {
 	const char *what; /* the section's name in messages */
 	const struct field *v;
 	size_t n;
-	size_t size; /* of an object, for field_objects */
+	size_t size;		  /* of an object, for field_objects */
+	const struct field *bare; /* field_objects: what a text in place of a mapping is; or NULL */
 	/* Checks an object as a whole, after its fields; may be NULL. */
 	int (*finish)(const struct field_reader *r, const struct yaml_node *v, void *object);
 };
@@ -104,7 +105,7 @@ FIELD_READER(field_bool);     /* bool */
 FIELD_READER(field_uint);     /* uint64_t within min..max */
 FIELD_READER(field_size);     /* uint64_t, "512m" */
 FIELD_READER(field_duration); /* uint64_t seconds, "10m" */
-FIELD_READER(field_mode);     /* unsigned, octal permission bits */
+FIELD_READER(field_mode);     /* unsigned, octal permission bits up to max */
 FIELD_READER(field_texts);    /* struct strv: a list of one-line texts */
 FIELD_READER(field_allow);    /* struct strv: network patterns to allow */
 FIELD_READER(field_deny);     /* struct strv: to deny, which may be wider */

@@ -40,14 +40,15 @@ static const char every_field[] =
 	"  lines\n"
 	"sourceURL: https://example.org\n"
 	"licenses: [Apache-2.0]\n"
-	"locked: true\n"
+	"locked: [sandbox.image]\n"
 	"mixins: [git]\n"
 	"requires: {agent: claude}\n"
+	"security: {privileged: false}\n"
 	"sandbox:\n"
 	"  image: example.org/x:1\n"
 	"  entrypoint: [/opt/x/bin/x, run]\n"
 	"  command: {default: [--batch], interactive: [--yolo, -i]}\n"
-	"  resources: {cpu: \"2\", memory: 4g, gpu: none}\n"
+	"  resources: {cpu: 1.5, memory: 4g, gpu: none}\n"
 	"agentInstructions: {filename: X.md, content: \"hello\\n\"}\n"
 	"credentials:\n"
 	"  - service: x\n"
@@ -72,7 +73,8 @@ static const char every_field[] =
 	"    allow: [example.org, \"**.example.org:443\", \"10.1.0.0/16\"]\n"
 	"    deny: [\"bad.example.org\", \"**.com\"]\n"
 	"ports:\n"
-	"  - {container: 8080, protocol: tcp, name: web}\n"
+	"  - {container: 8080, protocol: udp, name: web}\n"
+	"  - {container: 80}\n"
 	"environment: {variables: {A: \"1\", B: x=y}}\n"
 	"setup:\n"
 	"  install:\n"
@@ -85,8 +87,15 @@ static const char every_field[] =
 	"    - {path: /etc/x, content: \"\"}\n"
 	"volumes:\n"
 	"  - {path: ~/.cache/x, size: 2g}\n"
-	"  - {path: /scratch, type: tmpfs, mode: 700}\n"
-	"ward: {binary: x2, credentialFiles: [.x/auth.json], installHint: npm i -g x}\n";
+	"  - {path: /scratch, type: tmpfs, mode: 1777}\n"
+	"ward:\n"
+	"  binary: x2\n"
+	"  credentialFiles: [.x/auth.json]\n"
+	"  installHint: npm i -g x\n"
+	"  userConfig:\n"
+	"    - .x/notes.md\n"
+	"    - {path: .x/skills}\n"
+	"    - {path: .x/settings.json, keys: [model, theme]}\n";
 
 static void test_every_field(void **state)
 {
@@ -143,7 +152,44 @@ static void test_setup_and_volumes(void **state)
 	assert_true(k->volumes[0].size == 2ULL << 30);
 	assert_string_equal(k->volumes[0].type, "");
 	assert_string_equal(k->volumes[1].type, "tmpfs");
-	assert_int_equal(k->volumes[1].mode, 0700);
+	assert_int_equal(k->volumes[1].mode, 01777);
+	kit_free(k);
+}
+
+static void test_resources_ports_and_user_config(void **state)
+{
+	struct kit *k = parse(every_field);
+
+	(void)state;
+	assert_int_equal(k->cpu_milli, 1500);
+	assert_true(k->memory == 4ULL << 30);
+	assert_int_equal(k->nports, 2);
+	assert_int_equal(k->ports[0].container, 8080);
+	assert_string_equal(k->ports[0].protocol, "udp");
+	assert_string_equal(k->ports[0].name, "web");
+	assert_string_equal(k->ports[1].protocol, "tcp");
+	assert_null(k->ports[1].name);
+	assert_int_equal(k->nuser_config, 3);
+	assert_string_equal(k->user_config[0].path, ".x/notes.md");
+	assert_string_equal(k->user_config[1].path, ".x/skills");
+	assert_int_equal(k->user_config[1].keys.n, 0);
+	assert_string_equal(k->user_config[2].path, ".x/settings.json");
+	assert_string_equal(k->user_config[2].keys.v[1], "theme");
+	kit_free(k);
+}
+
+static void test_cpu_and_command_shapes(void **state)
+{
+	struct kit *k =
+		parse(HEAD "sandbox: {entrypoint: [x], command: [-l], resources: {cpu: 500m}}\n");
+
+	(void)state;
+	assert_int_equal(k->cpu_milli, 500);
+	assert_int_equal(k->command_default.n, 1);
+	assert_int_equal(k->command_interactive.n, 0);
+	kit_free(k);
+	k = parse(HEAD "sandbox: {entrypoint: [x], resources: {cpu: 4}}\n");
+	assert_int_equal(k->cpu_milli, 4000);
 	kit_free(k);
 }
 
@@ -201,8 +247,18 @@ static void test_refused(void **state)
 		{ HEAD TAIL "version: \"a\\u009bb\"\n",
 		  "spec.yaml:5: 'version' holds a control character" },
 		{ HEAD TAIL "version:\n", "spec.yaml:5: 'version' has no value" },
-		{ HEAD TAIL "locked: yes\n", "spec.yaml:5: 'locked' must be true or false" },
-		{ HEAD TAIL "locked: \"true\"\n", "spec.yaml:5: 'locked' must be true or false" },
+		{ HEAD TAIL "security: {privileged: yes}\n",
+		  "spec.yaml:5: 'privileged' must be true or false" },
+		{ HEAD TAIL "security: {privileged: \"true\"}\n",
+		  "spec.yaml:5: 'privileged' must be true or false" },
+		{ HEAD "sandbox: {entrypoint: [x], resources: {cpu: two}}\n",
+		  "spec.yaml:4: 'cpu' must be a number of processors such as 2, 1.5 or 500m" },
+		{ HEAD TAIL "volumes: [{path: /a, mode: 4755}]\n",
+		  "spec.yaml:5: 'mode' must be three octal digits such as 644 or 0600" },
+		{ HEAD TAIL "ward: {userConfig: [{keys: [a]}]}\n",
+		  "spec.yaml:5: ward.userConfig lacks 'path'" },
+		{ HEAD TAIL "ward: {userConfig: [../x]}\n",
+		  "spec.yaml:5: path '~/../x' must be plain, without '..', '.' or '//'" },
 		{ HEAD TAIL "environment: {variables: {1A: x}}\n",
 		  "spec.yaml:5: '1A' cannot name an environment variable" },
 		{ HEAD TAIL "environment: {variables: {A=B: x}}\n",
@@ -334,7 +390,7 @@ static void test_builtin(void **state)
 
 		if (i > 0)
 			assert_true(strcmp(names.v[i - 1], names.v[i]) < 0);
-		if (kit_load(names.v[i], NULL, &k, &e) < 0)
+		if (kit_load(names.v[i], NULL, NULL, &k, &e) < 0)
 			fail_msg("%s: %s", names.v[i], e.message);
 		assert_string_equal(k->name, names.v[i]);
 		assert_string_equal(k->origin, "built-in");
@@ -350,7 +406,7 @@ static char *seed(const char *agent, const char *path, const struct kit_vars *v)
 	struct err e = ERR_INIT;
 	char *text = NULL;
 
-	assert_int_equal(kit_load(agent, NULL, &k, &e), 0);
+	assert_int_equal(kit_load(agent, NULL, NULL, &k, &e), 0);
 	for (size_t i = 0; i < k->nfiles; i++) {
 		if (strcmp(k->files[i].path, path) == 0)
 			text = kit_file_render(&k->files[i], v);
@@ -512,14 +568,14 @@ static void test_user_kit(void **state)
 	put_kit(config, "x", HEAD TAIL);
 	put_kit(config, "claude", "schemaVersion: 2\nkind: sandbox\nname: claude\n" TAIL);
 	put_kit(config, ".hidden", HEAD TAIL);
-	assert_int_equal(kit_load("x", config, &k, &e), 0);
+	assert_int_equal(kit_load("x", config, NULL, &k, &e), 0);
 	assert_string_equal(k->name, "x");
 	kit_free(k);
 	/* The user's own stands before the built-in one of the same name. */
-	assert_int_equal(kit_load("claude", config, &k, &e), 0);
+	assert_int_equal(kit_load("claude", config, NULL, &k, &e), 0);
 	assert_int_equal(strncmp(k->origin, config, strlen(config)), 0);
 	kit_free(k);
-	assert_int_equal(kit_load("codex", config, &k, &e), 0);
+	assert_int_equal(kit_load("codex", config, NULL, &k, &e), 0);
 	assert_string_equal(e.message, "");
 	kit_free(k);
 	assert_int_equal(kit_names(config, &names, &e), 0);
@@ -536,13 +592,13 @@ static void test_bad_user_kits(void **state)
 	struct kit *k = NULL;
 
 	put_kit(config, "broken", "a: [\n");
-	assert_int_equal(kit_load("broken", config, &k, &e), -EINVAL);
+	assert_int_equal(kit_load("broken", config, NULL, &k, &e), -EINVAL);
 	assert_non_null(strstr(e.message, "/kits/broken/spec.yaml:2: not valid YAML"));
 	put_kit(config, "other", HEAD TAIL);
-	assert_int_equal(kit_load("other", config, &k, &e), -EINVAL);
+	assert_int_equal(kit_load("other", config, NULL, &k, &e), -EINVAL);
 	assert_non_null(strstr(e.message, "the kit's name is 'x', not 'other'"));
 	put_kit(config, "mix", "schemaVersion: 2\nkind: mixin\nname: mix\n");
-	assert_int_equal(kit_load("mix", config, &k, &e), -EINVAL);
+	assert_int_equal(kit_load("mix", config, NULL, &k, &e), -EINVAL);
 	assert_non_null(strstr(e.message, "a mixin"));
 	assert_null(k);
 }
@@ -557,10 +613,10 @@ static void test_not_a_file(void **state)
 	struct kit *k = NULL;
 
 	assert_int_equal(fs_mkdirs(dir, 0700, &e), 0);
-	assert_true(kit_load("d", config, &k, &e) < 0);
+	assert_true(kit_load("d", config, NULL, &k, &e) < 0);
 	assert_int_equal(fs_mkdirs(fifo_dir, 0700, &e), 0);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
-	assert_true(kit_load("f", config, &k, &e) < 0);
+	assert_true(kit_load("f", config, NULL, &k, &e) < 0);
 	assert_null(k);
 }
 
@@ -571,10 +627,10 @@ static void test_unknown(void **state)
 	struct kit *k = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		assert_int_equal(kit_load(names[i], *state, &k, &e), -ENOENT);
+		assert_int_equal(kit_load(names[i], *state, NULL, &k, &e), -ENOENT);
 		assert_int_equal(e.kind, ERR_NOT_FOUND);
 	}
-	assert_int_equal(kit_load("cluade", *state, &k, &e), -ENOENT);
+	assert_int_equal(kit_load("cluade", *state, NULL, &k, &e), -ENOENT);
 	assert_string_equal(e.message, "no agent named 'cluade'");
 	assert_string_equal(e.hint, "did you mean 'claude'?");
 	assert_null(k);
@@ -585,6 +641,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_field),
 		cmocka_unit_test(test_setup_and_volumes),
+		cmocka_unit_test(test_resources_ports_and_user_config),
+		cmocka_unit_test(test_cpu_and_command_shapes),
 		cmocka_unit_test(test_program_from_entrypoint),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bad_pattern),
