@@ -16,7 +16,10 @@
 static const char full[] =
 	"{\"version\":1,\"id\":\"0123456789abcdef0123456789abcdef\",\"name\":\"claude-x\","
 	"\"named\":true,\"agent\":\"claude\",\"created_at\":1700000000,\"hide\":[\"/w/.env\"],"
-	"\"env\":[\"A=1\",\"B=\"],\"credentials\":\"host\",\"network\":\"locked\","
+	"\"env\":[\"A=1\",\"B=\"],\"credentials\":\"host\","
+	"\"agent_config\":\"copy\",\"kits\":[\"lint\"],\"kit_args\":[\"n=1\"],\"docker_socket\":"
+	"true,"
+	"\"network\":\"locked\","
 	"\"allow_hosts\":[\"example.org:443\"],\"deny_hosts\":[\"**.example.com\"],"
 	"\"labels\":[\"com.docker.sandbox.agent=claude\"],"
 	"\"template\":{\"kind\":\"dir\",\"ref\":\"dir:/srv/r\",\"path\":\"/srv/"
