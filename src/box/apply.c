@@ -218,15 +218,6 @@ static int op_overlay(struct box_build *b, size_t i, struct err *e)
 	return mount_remember(&b->mounts, b->root_fd, false, e);
 }
 
-static int op_dir(struct box_build *b, size_t i, struct err *e)
-{
-	const struct box_op *op = &b->p->ops[i];
-	struct root_owner space;
-
-	return root_mkdirs(b->root_fd, op->target, op->mode, owner_of(b, op, &space),
-			   op->flags & BOX_F_NOFOLLOW, NULL, e);
-}
-
 static int write_file(struct box_build *b, const struct box_op *op, struct err *e)
 {
 	struct root_owner space;
@@ -243,24 +234,62 @@ static bool switch_fs_ids(uint32_t uid, uint32_t gid)
 	return (uint32_t)setfsgid((gid_t)-1) == gid && (uint32_t)setfsuid((uid_t)-1) == uid;
 }
 
-/*
- * Files in the agent's home are made with the agent's rights: what it put there in an earlier run,
- * symbolic links for instance, leads no further than the agent gets by itself.
- */
-static int op_file(struct box_build *b, size_t i, struct err *e)
+static int make_dir(struct box_build *b, const struct box_op *op, struct err *e)
 {
-	const struct box_op *op = &b->p->ops[i];
+	struct root_owner space;
+
+	return root_mkdirs(b->root_fd, op->target, op->mode, owner_of(b, op, &space),
+			   op->flags & BOX_F_NOFOLLOW, NULL, e);
+}
+
+static bool in_home(const struct box_build *b, const struct box_op *op)
+{
+	return fs_path_within(op->target, b->c->home) && strcmp(op->target, b->c->home) != 0;
+}
+
+/*
+ * What belongs into the agent's home is made with the agent's rights: what it put there in an
+ * earlier run, symbolic links for instance, leads no further than the agent gets by itself.
+ */
+static int make_as_owner(struct box_build *b, const struct box_op *op,
+			 int (*make)(struct box_build *b, const struct box_op *op, struct err *e),
+			 struct err *e)
+{
 	const struct box_ids *ids = &b->c->ids;
 	int r;
 
-	if (!(op->flags & BOX_F_AGENT) || !fs_path_within(op->target, b->c->home))
-		return write_file(b, op, e);
+	if (!(op->flags & BOX_F_AGENT) || !in_home(b, op))
+		return make(b, op, e);
 	if (!switch_fs_ids(ids->agent_uid, ids->agent_gid))
 		return err_set(e, ERR_SYSTEM, EPERM, "cannot act as the agent");
-	r = write_file(b, op, e);
+	r = make(b, op, e);
 	if (!switch_fs_ids(0, 0))
 		return err_set(e, ERR_SYSTEM, EPERM, "cannot act as root again");
 	return r;
+}
+
+/* Is it the place that failed, and the operation one that does not insist on it? */
+static bool yields(const struct box_op *op, int r)
+{
+	static const int codes[] = { -ELOOP, -ENOTDIR, -EISDIR, -EACCES, -EEXIST };
+
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		if ((op->flags & BOX_F_YIELD) && r == codes[i])
+			return true;
+	}
+	return false;
+}
+
+static int op_dir(struct box_build *b, size_t i, struct err *e)
+{
+	int r = make_as_owner(b, &b->p->ops[i], make_dir, e);
+
+	return yields(&b->p->ops[i], r) ? 0 : r;
+}
+
+static int op_file(struct box_build *b, size_t i, struct err *e)
+{
+	return make_as_owner(b, &b->p->ops[i], write_file, e);
 }
 
 static int op_symlink(struct box_build *b, size_t i, struct err *e)
@@ -287,10 +316,7 @@ static int op_bind(struct box_build *b, size_t i, struct err *e)
 		.is_dir = !(op->flags & BOX_F_IS_FILE),
 		.existing = op->flags & BOX_F_EXISTING,
 		.nofollow = op->flags & BOX_F_NOFOLLOW,
-		.owner = fs_path_within(op->target, b->c->home) &&
-					 strcmp(op->target, b->c->home) != 0
-				 ? &agent
-				 : NULL,
+		.owner = in_home(b, op) ? &agent : NULL,
 	};
 	bool recursive = op->flags & BOX_F_RECURSIVE;
 	auto_close int tree = -1;
@@ -306,6 +332,8 @@ static int op_bind(struct box_build *b, size_t i, struct err *e)
 		t.is_dir = S_ISDIR(st.st_mode);
 	}
 	r = root_target(b->root_fd, op->target, &t, &target, e);
+	if (yields(op, r))
+		return 0;
 	if (r == -ENOENT && (op->flags & BOX_F_EXISTING))
 		return err_hint(e, "it lies in a workspace, where nothing is made for you: %s %s",
 				op->flags & BOX_F_IS_FILE ? "touch" : "mkdir -p", op->target);
@@ -330,7 +358,11 @@ static int op_bind(struct box_build *b, size_t i, struct err *e)
 static int mount_on_target(struct box_build *b, const struct box_op *op, const char *fstype,
 			   const struct mount_option *o, size_t n, int *ret_fd, struct err *e)
 {
-	const struct root_target t = { .is_dir = true, .nofollow = op->flags & BOX_F_NOFOLLOW };
+	const struct root_owner agent = { b->c->ids.agent_uid, b->c->ids.agent_gid };
+	const struct root_target t = { .is_dir = true,
+				       .existing = op->flags & BOX_F_EXISTING,
+				       .nofollow = op->flags & BOX_F_NOFOLLOW,
+				       .owner = in_home(b, op) ? &agent : NULL };
 	auto_close int target = -1;
 	auto_close int fd = mount_new(fstype, o, n, mount_attrs(op->flags), e);
 	int r;
@@ -338,6 +370,8 @@ static int mount_on_target(struct box_build *b, const struct box_op *op, const c
 	if (fd < 0)
 		return fd;
 	r = root_target(b->root_fd, op->target, &t, &target, e);
+	if (yields(op, r))
+		return 0;
 	if (r < 0)
 		return r;
 	r = mount_attach(&b->mounts, fd, target, false, e);
@@ -352,13 +386,19 @@ static int op_tmpfs(struct box_build *b, size_t i, struct err *e)
 	char mode[16];
 	char size[24];
 	char inodes[24];
-	const struct mount_option o[] = { { "mode", mode },
-					  { "size", size },
-					  { "nr_inodes", inodes } };
+	char uid[16];
+	char gid[16];
+	const struct mount_option o[] = {
+		{ "mode", mode }, { "size", size }, { "nr_inodes", inodes },
+		{ "uid", uid },	  { "gid", gid },
+	};
+	bool agent = op->flags & BOX_F_AGENT;
 
 	snprintf(mode, sizeof(mode), "%o", (unsigned)op->mode);
 	snprintf(size, sizeof(size), "%" PRIu64, op->size);
 	snprintf(inodes, sizeof(inodes), "%" PRIu64, op->inodes);
+	snprintf(uid, sizeof(uid), "%u", agent ? b->c->ids.agent_uid : 0);
+	snprintf(gid, sizeof(gid), "%u", agent ? b->c->ids.agent_gid : 0);
 	return mount_on_target(b, op, "tmpfs", o, ARRAY_SIZE(o), NULL, e);
 }
 

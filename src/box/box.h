@@ -104,6 +104,12 @@ struct box_link {
 	char *path;
 	char *target;
 };
+struct box_volume {    /* a directory that a kit asks for */
+	char *path;    /* absolute inside */
+	bool tmpfs;    /* else it lasts as long as the sandbox */
+	uint64_t size; /* tmpfs: bytes; 0: a default */
+	uint32_t mode; /* 0: 0755 */
+};
 
 struct box_config {
 	struct spec *spec; /* owned */
@@ -117,6 +123,8 @@ struct box_config {
 	size_t nfiles;
 	struct box_link *links;
 	size_t nlinks;
+	struct box_volume *volumes;
+	size_t nvolumes;
 	char *hostname;
 	char *home;	     /* the agent's home inside, "/home/agent" */
 	uint16_t proxy_port; /* the explicit proxy's port on the box's loopback: 3128 */
@@ -168,6 +176,7 @@ enum box_op_flags {
 	BOX_F_ANY_TYPE = 1 << 13,  /* BIND: the source may be a directory or a file */
 	BOX_F_HALF = 1 << 14,	   /* SYSCTL: the source names another one; half of its value */
 	BOX_F_REACHABLE = 1 << 12, /* BIND: the agent may pass the directories above the target */
+	BOX_F_YIELD = 1 << 15,	   /* what is in the way of the target stays, and nothing is made */
 };
 struct box_op {
 	enum box_op_type type;
@@ -230,7 +239,7 @@ void box_clear(struct box *b); /* closes what is open; kills nothing */
  */
 int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e), void *arg,
 		   struct err *e);
-/* Remove <dir>/upper, work and home of a stopped sandbox, whatever ids own them. */
+/* Remove <dir>/upper, work, home and volumes of a stopped sandbox, whatever ids own them. */
 int box_remove_files(const struct box_ids *ids, int sandbox_dirfd, struct err *e);
 
 /* Can this user make boxes here? 0, or ERR_HOST with the reason and its cure (sysctl, AppArmor,

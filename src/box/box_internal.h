@@ -84,6 +84,13 @@ struct account {
 void account_rewrite(enum account_file kind, const char *text, size_t n, const struct account *a,
 		     struct buf *out);
 
+/* --- plan.c ---------------------------------------------------------------------------------- */
+
+/* Of a volume that lasts: its directory's name below <dir>/volumes. Owned by the caller. */
+char *plan_volume_name(const char *path);
+/* Such a volume needs no directory of its own. */
+bool plan_volume_in_home(const struct box_config *c, const struct box_volume *v);
+
 /* --- mount.c --------------------------------------------------------------------------------- */
 
 struct mount_list { /* ids of the mounts that the plan made */

@@ -232,6 +232,28 @@ static void init_fds(int *v, size_t n)
 		v[i] = -1;
 }
 
+/* The agent's own directory; made once, it keeps whatever mode the agent gives it. */
+static int make_volume(const struct box_config *c, const struct box_volume *v, int top,
+		       struct err *e)
+{
+	auto_free char *name = plan_volume_name(v->path);
+	auto_close int all = -1;
+	auto_close int fd = -1;
+	int r = fs_mkdirs_at(top, "volumes", 0700, &all, e);
+
+	if (r < 0)
+		return r;
+	if (mkdirat(all, name, 0700) < 0)
+		return errno == EEXIST ? 0 : err_sys(e, "volume %s", v->path);
+	fd = fs_open_beneath(all, name, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return err_set(e, ERR_SYSTEM, fd, "volume %s: %s", v->path, strerror(-fd));
+	if (c->ids.mode == BOX_ID_ROOT && fchown(fd, c->ids.uid[0].outside + BOX_AGENT_ID,
+						 c->ids.gid[0].outside + BOX_AGENT_ID) < 0)
+		return err_sys(e, "volume %s", v->path);
+	return fchmod(fd, v->mode ? v->mode : 0755) < 0 ? err_sys(e, "volume %s", v->path) : 0;
+}
+
 /* Make upper, work and home when they are missing; the first two are opened for the child. */
 static int open_dirs(const struct box_config *c, struct box_build *b, struct err *e)
 {
@@ -268,6 +290,10 @@ static int open_dirs(const struct box_config *c, struct box_build *b, struct err
 		    fchownat(fds[1], "", u, g, AT_EMPTY_PATH) < 0 ||
 		    fchownat(fds[2], "", u + BOX_AGENT_ID, g + BOX_AGENT_ID, AT_EMPTY_PATH) < 0)
 			r = err_sys(e, "sandbox directory %s: chown", c->dir);
+	}
+	for (size_t i = 0; r == 0 && i < c->nvolumes; i++) {
+		if (!c->volumes[i].tmpfs && !plan_volume_in_home(c, &c->volumes[i]))
+			r = make_volume(c, &c->volumes[i], top, e);
 	}
 	if (r == 0) {
 		b->upper_fd = steal_fd(&fds[0]);

@@ -42,6 +42,9 @@ void box_config_free(struct box_config *c)
 		free(c->links[i].target);
 	}
 	free(c->links);
+	for (size_t i = 0; i < c->nvolumes; i++)
+		free(c->volumes[i].path);
+	free(c->volumes);
 	free(c->hostname);
 	free(c->home);
 	free(c);
@@ -127,6 +130,22 @@ static struct json *links_to_json(const struct box_config *c)
 	return j;
 }
 
+static struct json *volumes_to_json(const struct box_config *c)
+{
+	struct json *j = json_array();
+
+	for (size_t i = 0; i < c->nvolumes; i++) {
+		struct json *o = json_object();
+
+		json_set_string(o, "path", c->volumes[i].path);
+		json_set_bool(o, "tmpfs", c->volumes[i].tmpfs);
+		json_set_uint(o, "size", c->volumes[i].size);
+		json_set_uint(o, "mode", c->volumes[i].mode);
+		json_append(j, o);
+	}
+	return j;
+}
+
 struct json *box_config_to_json(const struct box_config *c)
 {
 	struct json *j = json_object();
@@ -138,6 +157,7 @@ struct json *box_config_to_json(const struct box_config *c)
 	json_set(j, "binds", binds_to_json(c));
 	json_set(j, "files", files_to_json(c));
 	json_set(j, "links", links_to_json(c));
+	json_set(j, "volumes", volumes_to_json(c));
 	json_set_string(j, "hostname", c->hostname);
 	json_set_string(j, "home", c->home);
 	json_set_uint(j, "proxy_port", c->proxy_port);
@@ -305,6 +325,29 @@ static int read_links(const struct json *j, struct box_config *c, struct err *e)
 	return r;
 }
 
+static int read_volumes(const struct json *j, struct box_config *c, struct err *e)
+{
+	int r = 0;
+	struct json *a = read_array(j, "volumes", CONFIG_ITEMS_MAX, &r, e);
+
+	if (r < 0)
+		return r;
+	c->volumes = xcalloc(json_len(a) + 1, sizeof(*c->volumes));
+	for (size_t i = 0; i < json_len(a) && r == 0; i++) {
+		struct json *o = json_at(a, i);
+		struct box_volume *v = &c->volumes[c->nvolumes++];
+
+		r = read_string(o, "path", &v->path, e);
+		if (r == 0)
+			r = read_flag(o, "tmpfs", &v->tmpfs, e);
+		if (r == 0 && json_get_uint(o, "size", &v->size) < 0)
+			r = bad_member("size", e);
+		if (r == 0)
+			r = read_u32(o, "mode", 07777, &v->mode, e);
+	}
+	return r;
+}
+
 static int read_config(const struct json *j, struct box_config *c, struct err *e)
 {
 	uint32_t port = 0;
@@ -322,6 +365,8 @@ static int read_config(const struct json *j, struct box_config *c, struct err *e
 		r = read_files(j, c, e);
 	if (r == 0)
 		r = read_links(j, c, e);
+	if (r == 0)
+		r = read_volumes(j, c, e);
 	if (r == 0)
 		r = read_string(j, "hostname", &c->hostname, e);
 	if (r == 0)

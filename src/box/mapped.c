@@ -325,7 +325,7 @@ int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e)
 
 static int remove_files(void *arg, struct err *e)
 {
-	static const char *const names[] = { "upper", "work", "home" };
+	static const char *const names[] = { "upper", "work", "home", "volumes" };
 	int dirfd = *(int *)arg;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {

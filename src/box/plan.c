@@ -172,6 +172,11 @@ static int check_target(const char *what, const char *target, struct err *e)
 	return 0;
 }
 
+bool plan_volume_in_home(const struct box_config *c, const struct box_volume *v)
+{
+	return fs_path_within(v->path, c->home);
+}
+
 static bool within_workspace(const struct spec *s, const char *target)
 {
 	for (size_t i = 0; i < s->nworkspaces; i++)
@@ -204,6 +209,66 @@ static int add_config_binds(struct box_plan *p, const struct box_config *c, uint
 		if (b->optional)
 			flags |= BOX_F_OPTIONAL;
 		add_op(p, BOX_OP_BIND, flags, b->target, b->source);
+	}
+	return 0;
+}
+
+char *plan_volume_name(const char *path)
+{
+	auto_buf b = BUF_INIT;
+
+	for (; *path; path++) {
+		if (*path == '/' || *path == '%')
+			buf_puts(&b, *path == '/' ? "%s" : "%%");
+		else
+			buf_putc(&b, *path);
+	}
+	return buf_steal(&b);
+}
+
+enum { VOLUME_MODE = 0755, VOLUME_BYTES_PER_INODE = 16384 };
+
+static void add_tmpfs_volume(struct box_plan *p, const struct box_volume *v, uint32_t flags)
+{
+	struct box_op *op = add_op(p, BOX_OP_TMPFS, flags | SAFE | BOX_F_AGENT, v->path, NULL);
+
+	op->size = v->size ? v->size : 1024 * MIB;
+	op->inodes = 1024 + op->size / VOLUME_BYTES_PER_INODE;
+	op->mode = v->mode ? v->mode : VOLUME_MODE;
+}
+
+/*
+ * The directories that a kit asks for. What lasts is a directory of the sandbox beside the writable
+ * layer; the home is one already, so below it no mount is needed.
+ */
+static int add_volumes(struct box_plan *p, const struct box_config *c, struct err *e)
+{
+	for (size_t i = 0; i < c->nvolumes; i++) {
+		const struct box_volume *v = &c->volumes[i];
+		auto_free char *name = plan_volume_name(v->path);
+		auto_free char *source = xasprintf("%s/volumes/%s", c->dir, name);
+		bool in_home = fs_path_within(v->path, c->home);
+		/* Who writes in a workspace or the home chooses what its links name. */
+		uint32_t flags = within_workspace(c->spec, v->path)
+					 ? BOX_F_EXISTING | BOX_F_NOFOLLOW
+				 : in_home ? BOX_F_NOFOLLOW | BOX_F_YIELD
+					   : 0;
+		struct box_op *op;
+		int r = check_target("volume", v->path, e);
+
+		if (r < 0)
+			return r;
+		if (strlen(name) > NAME_MAX)
+			return err_set(e, ERR_INPUT, ENAMETOOLONG, "volume '%s': longer than %d",
+				       v->path, NAME_MAX);
+		if (v->tmpfs) {
+			add_tmpfs_volume(p, v, flags);
+		} else if (in_home) {
+			op = add_op(p, BOX_OP_DIR, BOX_F_AGENT | BOX_F_YIELD, v->path, NULL);
+			op->mode = v->mode ? v->mode : VOLUME_MODE;
+		} else {
+			add_op(p, BOX_OP_BIND, flags | SAFE | BOX_F_REACHABLE, v->path, source);
+		}
 	}
 	return 0;
 }
@@ -272,6 +337,8 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 		return r;
 	add_op(p, BOX_OP_BIND, SAFE | BOX_F_REACHABLE, c->home, home);
 	r = add_config_binds(p, c, idmap, e);
+	if (r == 0)
+		r = add_volumes(p, c, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < s->nworkspaces; i++) {

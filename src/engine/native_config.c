@@ -200,6 +200,25 @@ static char *gitconfig_seed(const struct spec *s, const char *home)
 	return buf_steal(&out);
 }
 
+static int add_volumes(struct box_config *b, const struct kit *k, struct err *e)
+{
+	b->volumes = xcalloc(k->nvolumes + 1, sizeof(*b->volumes));
+	for (size_t i = 0; i < k->nvolumes; i++) {
+		const struct kit_volume *v = &k->volumes[i];
+		struct box_volume *to = &b->volumes[b->nvolumes++];
+		int r;
+
+		*to = (struct box_volume){ .path = kit_path(v->path, NATIVE_HOME),
+					   .tmpfs = strcmp(v->type, "tmpfs") == 0,
+					   .size = v->size,
+					   .mode = v->mode };
+		r = spec_target_check(to->path, e);
+		if (r < 0)
+			return err_prefix(e, "kit %s", k->name);
+	}
+	return 0;
+}
+
 static void add_seeds(struct box_config *b, const struct spec *s, const struct kit *k,
 		      const char *dir, const char *home)
 {
@@ -209,7 +228,7 @@ static void add_seeds(struct box_config *b, const struct spec *s, const struct k
 	auto_free char *gitconfig = fs_join(dir, "home/.gitconfig");
 
 	for (size_t i = 0; i < k->nfiles; i++)
-		add_seed(b, kit_file_path(&k->files[i], &vars),
+		add_seed(b, kit_path(k->files[i].path, NATIVE_HOME),
 			 kit_file_render(&k->files[i], &vars), k->files[i].mode,
 			 k->files[i].only_if_missing);
 	/* Asking git costs processes, so only a new home is given the identity. */
@@ -264,6 +283,9 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 		err_hint(e, "use -t host or -t dir:PATH");
 		break;
 	}
+	if (r < 0)
+		goto fail;
+	r = add_volumes(b, k, e);
 	if (r < 0)
 		goto fail;
 	add_seeds(b, s, k, dir, c->paths.home);

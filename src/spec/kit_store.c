@@ -312,9 +312,7 @@ char *kit_file_render(const struct kit_file *f, const struct kit_vars *v)
 	return buf_steal(&out);
 }
 
-char *kit_file_path(const struct kit_file *f, const struct kit_vars *v)
+char *kit_path(const char *path, const char *home)
 {
-	if (text_starts(f->path, "~/"))
-		return fs_join(v->home, f->path + 2);
-	return xstrdup(f->path);
+	return text_starts(path, "~/") ? fs_join(home, path + 2) : xstrdup(path);
 }

@@ -139,6 +139,9 @@ int spec_volume_parse(const char *text, const struct spec_paths *p, struct spec_
  */
 int spec_git_volumes(const struct spec_workspace *w, const struct spec_paths *paths,
 		     struct spec_volume **list, size_t *n, struct err *e);
+/* May something be mounted at this normalised path inside? -EPERM with e for the sandbox's own
+ * places. */
+int spec_target_check(const char *path, struct err *e);
 void spec_template_clear(struct spec_template *t);
 void spec_workspace_clear(struct spec_workspace *w);
 void spec_volume_clear(struct spec_volume *v);
@@ -256,7 +259,7 @@ struct kit_vars { /* what ${...} in seeds means */
  * content when the path ends in .json or .toml. Other ${...} stay. */
 char *kit_file_render(const struct kit_file *f, const struct kit_vars *v);
 /* Path inside: ~ replaced by home. */
-char *kit_file_path(const struct kit_file *f, const struct kit_vars *v);
+char *kit_path(const char *path, const char *home);
 
 /* The rule set of a spec and its kit as policy_rules_write text; *ret is owned by the caller. */
 int spec_rules_text(const struct spec *s, const struct kit *k, char **ret, struct err *e);

@@ -329,10 +329,26 @@ static int volume_usage(const char *text, const char *why, struct err *e)
 	return err_hint(e, "-v HOST:SANDBOX[:ro], both absolute paths");
 }
 
+int spec_target_check(const char *path, struct err *e)
+{
+	auto_free char *shown = NULL;
+	bool refused = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(target_trees); i++)
+		refused |= fs_path_within(path, target_trees[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(target_tops); i++)
+		refused |= strcmp(path, target_tops[i]) == 0;
+	if (!refused)
+		return 0;
+	shown = text_escaped(path);
+	err_set(e, ERR_REFUSED, -EPERM, "volume: %s in the sandbox is the sandbox's own", shown);
+	return err_hint(e, "choose another path, such as /mnt/NAME");
+}
+
 static int volume_target(const char *text, const char *target, char **ret, struct err *e)
 {
 	auto_free char *normal = NULL;
-	bool refused = false;
+	int r;
 
 	if (target[0] != '/')
 		return volume_usage(text, "the path in the sandbox is not absolute", e);
@@ -340,17 +356,9 @@ static int volume_target(const char *text, const char *target, char **ret, struc
 		return volume_usage(text, "the path in the sandbox has a '..' in it", e);
 	if (strlen(normal) >= PATH_MAX)
 		return volume_usage(text, "the path in the sandbox is too long", e);
-	for (size_t i = 0; i < ARRAY_SIZE(target_trees); i++)
-		refused |= fs_path_within(normal, target_trees[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(target_tops); i++)
-		refused |= strcmp(normal, target_tops[i]) == 0;
-	if (refused) {
-		auto_free char *shown = text_escaped(normal);
-
-		err_set(e, ERR_REFUSED, -EPERM, "volume: %s in the sandbox is the sandbox's own",
-			shown);
-		return err_hint(e, "choose another path, such as /mnt/NAME");
-	}
+	r = spec_target_check(normal, e);
+	if (r < 0)
+		return r;
 	*ret = steal(&normal);
 	return 0;
 }

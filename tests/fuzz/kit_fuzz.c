@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!k->name || !k->kind || text_check_name("kit", k->name, NULL) < 0)
 		abort();
 	for (size_t i = 0; i < k->nfiles; i++) {
-		auto_free char *path = kit_file_path(&k->files[i], &vars);
+		auto_free char *path = kit_path(k->files[i].path, vars.home);
 		auto_free char *text = kit_file_render(&k->files[i], &vars);
 
 		if (path[0] != '/' || strstr(path, "/../") || text_ends(path, "/..") || !text)

@@ -515,8 +515,8 @@ static void test_file_path(void **state)
 	struct kit_vars v = { .home = "/h" };
 	char home[] = "~/.x/y", absolute[] = "/etc/x";
 	struct kit_file a = { .path = home }, b = { .path = absolute };
-	auto_free char *pa = kit_file_path(&a, &v);
-	auto_free char *pb = kit_file_path(&b, &v);
+	auto_free char *pa = kit_path(a.path, v.home);
+	auto_free char *pb = kit_path(b.path, v.home);
 
 	(void)state;
 	assert_string_equal(pa, "/h/.x/y");

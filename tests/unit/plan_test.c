@@ -91,6 +91,12 @@ static struct box_config *make_config(enum box_id_mode mode, bool host)
 	c->links = xcalloc(1, sizeof(*c->links));
 	c->nlinks = 1;
 	c->links[0] = (struct box_link){ xstrdup("/bin"), xstrdup("usr/bin") };
+	c->volumes = xcalloc(3, sizeof(*c->volumes));
+	c->nvolumes = 3;
+	c->volumes[0] = (struct box_volume){ .path = xstrdup("/var/lib/tool"), .mode = 0700 };
+	c->volumes[1] = (struct box_volume){ .path = xstrdup("/home/agent/.cache/tool") };
+	c->volumes[2] =
+		(struct box_volume){ .path = xstrdup("/scratch"), .tmpfs = true, .size = 16 << 20 };
 	c->files = xcalloc(1, sizeof(*c->files));
 	c->nfiles = 1;
 	c->files[0] = (struct box_file){ .path = xstrdup("/home/agent/.settings.json"),
@@ -239,6 +245,40 @@ static void workspace_flags(void **state)
 	box_config_free(c);
 }
 
+/* A kit's directories: beside the writable layer, in the home, in memory. */
+static void volumes(void **state)
+{
+	struct box_config *c = make_config(BOX_ID_RANGE, true);
+	struct box_plan p = { 0 };
+	struct err e = ERR_INIT;
+	const struct box_op *op;
+
+	(void)state;
+	c->volumes[0].path[0] = '\0';
+	assert_int_equal(box_plan_make(c, &p, &e), -EINVAL);
+	c->volumes[0].path[0] = '/';
+	assert_int_equal(box_plan_make(c, &p, &e), 0);
+	op = &p.ops[find_op(&p, BOX_OP_BIND, "/var/lib/tool")];
+	assert_string_equal(op->source,
+			    "/home/u/.local/share/ward/sandboxes/0123/volumes/%svar%slib%stool");
+	assert_false(op->flags & BOX_F_RO);
+	op = &p.ops[find_op(&p, BOX_OP_DIR, "/home/agent/.cache/tool")];
+	assert_int_equal(op->flags, BOX_F_AGENT | BOX_F_YIELD);
+	op = &p.ops[find_op(&p, BOX_OP_TMPFS, "/scratch")];
+	assert_int_equal(op->size, 16 << 20);
+	assert_int_equal(op->mode, 0755);
+	assert_true(op->flags & BOX_F_NOSUID && op->flags & BOX_F_AGENT);
+	box_plan_clear(&p);
+	/* In a workspace nothing is made for it. */
+	free(c->volumes[2].path);
+	c->volumes[2].path = xstrdup("/home/u/proj/tmp");
+	assert_int_equal(box_plan_make(c, &p, &e), 0);
+	op = &p.ops[find_op(&p, BOX_OP_TMPFS, "/home/u/proj/tmp")];
+	assert_true(op->flags & BOX_F_EXISTING);
+	box_plan_clear(&p);
+	box_config_free(c);
+}
+
 static void refused_targets(void **state)
 {
 	static const char *const bad[] = { "/",	     "/proc", "/proc/self/x", "/sys/fs",
@@ -305,8 +345,9 @@ static void config_round_trip(void **state)
 
 static void config_members(void **state)
 {
-	static const char *const keys[] = { "spec",  "ids",   "dir",	  "layers", "binds",
-					    "files", "links", "hostname", "home",   "proxy_port" };
+	static const char *const keys[] = { "spec",  "ids",	   "dir",    "layers",
+					    "binds", "files",	   "links",  "hostname",
+					    "home",  "proxy_port", "volumes" };
 	struct box_config *c = make_config(BOX_ID_RANGE, false);
 
 	(void)state;
@@ -325,10 +366,15 @@ static void config_members(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(golden_files),	   cmocka_unit_test(order),
-		cmocka_unit_test(workspace_flags), cmocka_unit_test(refused_targets),
-		cmocka_unit_test(incomplete),	   cmocka_unit_test(config_round_trip),
-		cmocka_unit_test(config_members),  cmocka_unit_test(pins),
+		cmocka_unit_test(golden_files),
+		cmocka_unit_test(order),
+		cmocka_unit_test(workspace_flags),
+		cmocka_unit_test(volumes),
+		cmocka_unit_test(refused_targets),
+		cmocka_unit_test(incomplete),
+		cmocka_unit_test(config_round_trip),
+		cmocka_unit_test(config_members),
+		cmocka_unit_test(pins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
