@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The README's first command on a machine that has only git, make and sudo.
+# The README's two commands on a machine that has only git, make and sudo.
 #
-# usage: tests/clean-machine.sh [USER...]     (as root; default: dev solo root)
+# usage: tests/clean-machine.sh [--test] [USER...]     (as root; default: dev solo root)
 # Makes a fresh Debian in a directory, enters it as if it were the machine (a mount namespace of its own,
-# pivot_root), clones this repository there and runs `make run` as each user, with a script on the shell's stdin:
+# pivot_root), clones this repository there and runs `make run` as each user, with a script on the shell's stdin;
+# with --test also `make test`:
 #   dev   a user with sudo and a subuid range     solo  a user with sudo and without a range     root
 # The verdict is a file that the shell in the sandbox made in the clone.  Takes minutes and downloads packages.
 set -euo pipefail
@@ -13,6 +14,11 @@ set -euo pipefail
 	echo "clean-machine.sh: must be root" >&2
 	exit 2
 }
+with_test=
+if [ "${1:-}" = --test ]; then
+	with_test=yes
+	shift
+fi
 repo=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d /var/tmp/ward-clean.XXXXXX)
 root=$work/root
@@ -47,6 +53,7 @@ cat from-the-sandbox
 [ "$(sed -n 2p from-the-sandbox)" = "$PWD" ]
 [ "$(sed -n 3p from-the-sandbox)" = lo ]
 [ "$(stat -c %u from-the-sandbox)" = "$(id -u)" ]
+[ -z "${1:-}" ] || make test
 TRY
 
 # enter COMMAND...: in the new machine.
@@ -73,9 +80,9 @@ users=("$@")
 [ ${#users[@]} -gt 0 ] || users=(dev solo root)
 failed=0
 for u in "${users[@]}"; do
-	echo "== make run as $u"
+	echo "== make run${with_test:+ and make test} as $u"
 	if enter env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
-		su - "$u" -c 'bash /try.sh' </dev/null; then
+		su - "$u" -c "bash /try.sh $with_test" </dev/null; then
 		echo "ok: $u"
 	else
 		echo "FAILED: $u"
