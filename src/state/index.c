@@ -5,13 +5,14 @@
  * names/<name> and keys/<hash> are symlinks whose target is an id.  They are hints: a hit is
  * believed only after the record itself says the same.  A miss is believed only while the index is
  * known to be complete, which the symlink `index` tells: its target holds the inode numbers and
- * modification times of sandboxes/, names/ and keys/ as the last change of ours left them.  Whoever
- * adds or removes anything there, a creator that was killed in the middle included, changes one of
- * those times; the next miss then reads every record and makes the links anew.
+ * modification times of sandboxes/, names/ and keys/ as the last change of ours left them.  Without
+ * a stamp that says the same, a miss reads every record and makes the links anew.
  *
- * Readers take no lock.  Writers hold the store lock, make links before they commit spec.json and
- * stamp the index last, so a reader that overlaps with one sees a stale stamp, waits for the lock
- * and looks again.
+ * Writers hold the store lock, take the stamp away before they touch a link, make links before they
+ * commit spec.json and stamp the index last: one that is killed in the middle leaves no stamp, and
+ * none of this rests on the resolution of a file system's clock.  Only what other hands change here
+ * is told by the times.  Readers take no lock: one that overlaps with a writer sees no stamp, waits
+ * for the lock and looks again.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -206,6 +207,12 @@ static int make_stamp(const struct store *st, char out[static STAMP_MAX])
 	return 0;
 }
 
+/* The links are about to change: until the next stamp nobody may believe a miss. */
+static void unstamp(const struct store *st)
+{
+	unlinkat(st->data, "index", 0);
+}
+
 void index_stamp(const struct store *st)
 {
 	char stamp[STAMP_MAX];
@@ -213,7 +220,7 @@ void index_stamp(const struct store *st)
 	/* Without a stamp every miss is a scan: slow, never wrong. */
 	if (make_stamp(st, stamp) < 0)
 		return;
-	unlinkat(st->data, "index", 0);
+	unstamp(st);
 	if (symlinkat(stamp, st->data, "index") < 0)
 		errno = 0;
 }
@@ -277,6 +284,7 @@ int index_add(const struct store *st, const char *id, const struct json *spec, s
 	r = json_get_string(spec, "name", &name);
 	if (r < 0)
 		return err_set(e, ERR_INPUT, EINVAL, "sandbox: no name");
+	unstamp(st);
 	r = set_link(st->names, name, id, e);
 	if (r == 0 && record_key_of(spec, &k)) {
 		key_text(&k, key);
@@ -306,6 +314,7 @@ void index_drop(const struct store *st, const struct sandbox *s)
 	const char *name = record_name(s);
 	struct record_key k;
 
+	unstamp(st);
 	if (!name) { /* a bad record does not tell its name */
 		drop_links_to(st->names, s->id);
 		drop_links_to(st->keys, s->id);
@@ -371,7 +380,7 @@ int index_rebuild(const struct store *st, struct sandbox *const *list, size_t n,
 {
 	int r;
 
-	unlinkat(st->data, "index", 0);
+	unstamp(st);
 	r = wipe_links(st->names, list, n, e);
 	if (r == 0)
 		r = wipe_links(st->keys, list, n, e);
