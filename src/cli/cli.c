@@ -131,7 +131,7 @@ static int unknown_verb(const char *program, const char *word)
 		err_set(&e, ERR_USAGE, -EINVAL, "'%s' is an agent, not a command", buf_str(&shown));
 		err_hint(&e, "%s run %s", program, kit->name);
 		kit_free(kit);
-	} else {
+	} else if (cli_foreign(program, NULL, word, &e) == -ENOENT) {
 		err_set(&e, ERR_USAGE, -EINVAL, "unknown command '%s'", buf_str(&shown));
 		nearest = text_nearest(word, names, cli_nverbs);
 		if (nearest)
@@ -162,12 +162,26 @@ static int check_operands(const struct cli *c, struct err *e)
 	return 0;
 }
 
+/* An option that is unknown here may be one of Docker's: then say what Ward has for it. */
+static void foreign_option(const struct cli *c, char *const *args, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n && strcmp(args[i], "--") != 0; i++) {
+		auto_free char *name = xstrndup(args[i], strcspn(args[i], "="));
+
+		if (text_starts(name, "--") &&
+		    cli_foreign(c->program, c->verb->name, name + 2, e) != -ENOENT)
+			return;
+	}
+}
+
 static int run_verb(struct cli *c, char **args, size_t n, struct err *e)
 {
 	int r = options_parse(c->verb->options, c->verb->noptions, c->verb->stop_at_operand, args,
 			      n, &c->v, &c->operands, e);
 
 	if (r < 0) {
+		if (r == -ENOPROTOOPT)
+			foreign_option(c, args, n, e);
 		if (!e->hint[0])
 			err_hint(e, "%s %s --help", c->program, c->verb->name);
 		return r;
@@ -221,19 +235,17 @@ static int hidden_man(const char *name)
 	return print(&b);
 }
 
-/* Names for completion scripts, one a line; silent about everything that goes wrong. */
-static int hidden_complete(const char *what)
+void cli_names(const char *what, struct strv *ret, void *unused)
 {
 	struct engine_context c = { 0 };
 	struct sandbox **list = NULL;
-	size_t n = 0;
 	auto_strv names = STRV_INIT;
-	auto_buf b = BUF_INIT;
-	bool all;
+	size_t n = 0;
+	bool all = strcmp(what, "all") == 0;
 
-	if (!what || engine_context_init(&c, NULL) < 0)
-		return CLI_EXIT_OK;
-	all = strcmp(what, "all") == 0;
+	(void)unused;
+	if (engine_context_init(&c, NULL) < 0)
+		return;
 	if (all || strcmp(what, "agents") == 0)
 		(void)kit_names(c.paths.config, &names, NULL);
 	if ((all || strcmp(what, "sandboxes") == 0) && state_list(&c.paths, &list, &n, NULL) == 0) {
@@ -243,9 +255,21 @@ static int hidden_complete(const char *what)
 	}
 	for (size_t i = 0; i < names.n; i++) {
 		if (cli_could_be_name(names.v[i]))
-			buf_printf(&b, "%s\n", names.v[i]);
+			strv_add(ret, names.v[i]);
 	}
 	engine_context_clear(&c);
+}
+
+/* For completion scripts: one name a line. */
+static int hidden_complete(const char *what)
+{
+	auto_strv names = STRV_INIT;
+	auto_buf b = BUF_INIT;
+
+	if (what)
+		cli_names(what, &names, NULL);
+	for (size_t i = 0; i < names.n; i++)
+		buf_printf(&b, "%s\n", names.v[i]);
 	return print(&b);
 }
 

@@ -43,9 +43,11 @@ struct cli_values {
 	bool all;
 	bool follow;
 	bool raw;
+	bool no_trunc;
 	const char *format;
 	const char *name;
 	const char *template;
+	const char *pull_template;
 	const char *workspace; /* run: the directory; exec: the working directory inside */
 	const char *credentials;
 	const char *network;
@@ -120,7 +122,19 @@ void cli_man(const struct verb *v, struct buf *out);
 /* completion.c: shell is "bash", "zsh" or "fish". */
 int cli_completion(const char *shell, struct buf *out, struct err *e);
 
+/* plugin_complete.c: the answer to Docker's `__complete sandbox WORDS`; the last of the n words is
+ * being typed. names: "agents", "sandboxes" or "all". */
+typedef void names_fn(const char *what, struct strv *ret, void *arg);
+void cli_plugin_complete(char *const *words, size_t n, names_fn *names, void *arg, struct buf *out);
+
+/* foreign.c: what Docker's command has and this one has not (yet): the error and its hint, or
+ * -ENOENT with e untouched. verb NULL: `word` is a verb, else an option of that verb without
+ * dashes. */
+int cli_foreign(const char *program, const char *verb, const char *word, struct err *e);
+
 /* cli.c */
+/* Names for completion; silent about everything that goes wrong. A names_fn. */
+void cli_names(const char *what, struct strv *ret, void *unused);
 int cli_run(const char *program, int argc, char **argv);
 /* Exit code of an error: usage is 2; not found is 1 for listing verbs; everything else 125. */
 int cli_exit_code(const struct cli *c, const struct err *e);

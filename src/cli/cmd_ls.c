@@ -15,9 +15,15 @@ static const char *const heads[] = {
 	"SANDBOX ID", "NAME", "AGENT", "STATUS", "PORTS", "WORKSPACE", "CREATED",
 };
 
-static void row(struct term_table *t, const struct listed *l, int64_t now)
+/* Ids as they are shown: their beginning is enough everywhere. */
+static char *shown_id(const struct cli *c, const struct listed *l)
 {
-	auto_free char *id = xstrndup(l->sandbox->id, SHORT_ID);
+	return xstrndup(l->sandbox->id, c->v.no_trunc ? strlen(l->sandbox->id) : SHORT_ID);
+}
+
+static void row(const struct cli *c, struct term_table *t, const struct listed *l, int64_t now)
+{
+	auto_free char *id = shown_id(c, l);
 	const struct spec *s = l->spec;
 	char age[32] = "-";
 
@@ -63,16 +69,19 @@ static int print_json(const struct listing *l, struct err *e)
 	return term_out_json(list, e);
 }
 
-static int print_ids(const struct listing *l, struct err *e)
+static int print_ids(const struct cli *c, const struct listing *l, struct err *e)
 {
 	auto_buf b = BUF_INIT;
 
-	for (size_t i = 0; i < l->n; i++)
-		buf_printf(&b, "%.*s\n", SHORT_ID, l->v[i].sandbox->id);
+	for (size_t i = 0; i < l->n; i++) {
+		auto_free char *id = shown_id(c, &l->v[i]);
+
+		buf_printf(&b, "%s\n", id);
+	}
 	return term_out(&b, e);
 }
 
-static int print_table(const struct listing *l, struct err *e)
+static int print_table(const struct cli *c, const struct listing *l, struct err *e)
 {
 	struct term_table t = { .columns = ARRAY_SIZE(heads) };
 	auto_buf b = BUF_INIT;
@@ -81,7 +90,7 @@ static int print_table(const struct listing *l, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++)
 		term_table_cell(&t, heads[i]);
 	for (size_t i = 0; i < l->n; i++)
-		row(&t, &l->v[i], now);
+		row(c, &t, &l->v[i], now);
 	term_table_write(&t, &b);
 	term_table_clear(&t);
 	return term_out(&b, e);
@@ -95,11 +104,11 @@ int cmd_ls(struct cli *c, struct err *e)
 	if (r < 0)
 		return r;
 	if (c->v.quiet)
-		r = print_ids(&l, e);
+		r = print_ids(c, &l, e);
 	else if (cli_wants_json(c))
 		r = print_json(&l, e);
 	else
-		r = print_table(&l, e);
+		r = print_table(c, &l, e);
 	for (size_t i = 0; i < l.n; i++) {
 		if (l.v[i].problem)
 			term_warn("%s", l.v[i].problem);

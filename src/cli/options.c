@@ -73,11 +73,11 @@ static int unknown_long(const struct parse *p, const char *name, size_t n, struc
 
 	for (size_t i = 0; i < p->ntable; i++)
 		names[i] = p->table[i].name;
-	err_set(e, ERR_USAGE, -EINVAL, "unknown option '--%s'", shown);
+	err_set(e, ERR_USAGE, -ENOPROTOOPT, "unknown option '--%s'", shown);
 	nearest = text_nearest(word, names, p->ntable);
 	if (nearest)
 		err_hint(e, "did you mean --%s?", nearest);
-	return -EINVAL;
+	return -ENOPROTOOPT;
 }
 
 static int store_flag(const struct option *o, bool *field, const char *value, struct err *e)

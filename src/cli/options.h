@@ -61,7 +61,8 @@ void options_operands_clear(struct options_operands *o);
  * Parse args[0..n) (without program and verb).  stop_at_operand: the first operand ends the options
  * and everything behind it, `--` included, is kept as it is.  `values` must be zeroed or hold
  * defaults.  Unknown options, missing or unwanted values and values outside `choices` are
- * ERR_USAGE.
+ * ERR_USAGE;
+ * a long option that the table does not have is -ENOPROTOOPT.
  */
 int options_parse(const struct option *table, size_t ntable, bool stop_at_operand,
 		  char *const *args, size_t n, void *values, struct options_operands *ret,

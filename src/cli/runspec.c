@@ -334,6 +334,14 @@ int run_template_choose(struct cli *c, const struct kit *k, struct spec_template
 	auto_free char *program = NULL;
 	int r;
 
+	/* Where no image is used, "missing" and "never" are as wanted. */
+	if (c->v.pull_template && strcmp(c->v.pull_template, "always") == 0 &&
+	    !template_supported(c, SPEC_TEMPLATE_IMAGE)) {
+		err_set(e, ERR_REFUSED, -ENOTSUP,
+			"option --pull-template: images are not supported by the %s engine",
+			c->ops->name);
+		return err_hint(e, "use -t host, or -t dir:PATH with a root file system");
+	}
 	if (c->v.template) {
 		r = parse_template(c, c->v.template, ret, e);
 		return r < 0 ? bad_option("template", e) : 0;

@@ -82,6 +82,12 @@
 		  .offset = VALUE(template),                                                       \
 		  .arg = "TEMPLATE",                                                               \
 		  .help = "Root file system: host, or dir:PATH" },                                 \
+		{ .name = "pull-template",                                                         \
+		  .type = OPTION_STRING,                                                           \
+		  .offset = VALUE(pull_template),                                                  \
+		  .arg = "WHEN",                                                                   \
+		  .choices = "always|missing|never",                                               \
+		  .help = "When to fetch an image for the template (default missing)" },           \
 		OPTION_ENV,                                                                        \
 		{ .name = "volume",                                                                \
 		  .letter = 'v',                                                                   \
@@ -197,6 +203,10 @@ static const struct option ls_options[] = {
 	  .type = OPTION_FLAG,
 	  .offset = VALUE(quiet),
 	  .help = "Print only the ids" },
+	{ .name = "no-trunc",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(no_trunc),
+	  .help = "Do not shorten the ids" },
 	{ .name = "filter",
 	  .type = OPTION_LIST,
 	  .offset = VALUE(filter),
@@ -375,8 +385,8 @@ static const char inspect_text[] =
 static const char stop_text[] =
 	"Ends every program of the sandboxes: first asked, after the timeout forced. Files stay.";
 static const char rm_text[] = "Deletes sandboxes with everything in them. Workspaces are never "
-			      "touched. A running sandbox "
-			      "is refused unless --force is given.";
+			      "touched. A sandbox in which "
+			      "something still runs is refused unless --force is given.";
 static const char prune_text[] =
 	"Deletes stopped sandboxes. Workspaces are never touched; running and broken sandboxes "
 	"stay. On a terminal a question is asked first, unless --force is given.";

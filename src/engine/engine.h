@@ -90,8 +90,8 @@ struct engine_ops {
 		       int tar_fd, struct err *e);
 	int (*stop)(struct engine_context *c, const struct sandbox *s, unsigned grace_ms,
 		    struct err *e);
-	/* Stop when `force`, else refuse a running one (-EBUSY); delete everything but the
-	 * workspace. */
+	/* Delete everything but the workspace. A box in which something runs is stopped when
+	 * `force`, else refused (-EBUSY); one that only idles is stopped in any case. */
 	int (*remove)(struct engine_context *c, struct sandbox *s, bool force, struct err *e);
 };
 extern const struct engine_ops engine_native;

@@ -19,7 +19,7 @@
 #include "engine/engine_internal.h"
 #include "supervise/supervise.h"
 
-enum { START_WAIT_MS = 30000, START_POLL_MS = 5, IDS_FILE_MAX = 4096 };
+enum { START_WAIT_MS = 30000, START_POLL_MS = 5, REMOVE_GRACE_MS = 2000, IDS_FILE_MAX = 4096 };
 #define IDS_FILE "ids.json"
 
 /* The spec and the kit that a stored sandbox was made from. */
@@ -399,18 +399,17 @@ static int native_copy_in(struct engine_context *c, const struct sandbox *s, con
 	return native_copy(s, path, tar_fd, false, e);
 }
 
-static int native_stop(struct engine_context *c, const struct sandbox *s, unsigned grace_ms,
-		       struct err *e)
+/* only_idle: -EBUSY when anything runs in it. */
+static int stop(const struct sandbox *s, unsigned grace_ms, bool only_idle, struct err *e)
 {
 	uint64_t deadline = now_ms() + grace_ms + START_WAIT_MS;
 	auto_close int conn = -1;
 	int r;
 
-	(void)c;
 	while (state_is_running(s)) {
 		r = control_connect(s, &conn, e);
 		if (r == 0)
-			return control_stop(conn, grace_ms, e);
+			return control_stop(conn, grace_ms, only_idle, e);
 		if (r != -ENOTCONN)
 			return r;
 		if (now_ms() > deadline)
@@ -420,6 +419,13 @@ static int native_stop(struct engine_context *c, const struct sandbox *s, unsign
 		pause_ms(START_POLL_MS);
 	}
 	return 0;
+}
+
+static int native_stop(struct engine_context *c, const struct sandbox *s, unsigned grace_ms,
+		       struct err *e)
+{
+	(void)c;
+	return stop(s, grace_ms, false, e);
 }
 
 /* As the user calls it. */
@@ -440,12 +446,12 @@ static int native_remove(struct engine_context *c, struct sandbox *s, bool force
 		return state_remove(&c->paths, s, e);
 	r = state_lock(s, &lock, e);
 	if (r == -EWOULDBLOCK) {
-		if (!force) {
+		r = stop(s, REMOVE_GRACE_MS, !force, e);
+		if (r == -EBUSY) {
 			err_set(e, ERR_CONFLICT, -EBUSY, "sandbox '%s' is running", native_name(s));
 			return err_hint(e, "ward stop %s, or ward rm -f %s", native_name(s),
 					native_name(s));
 		}
-		r = native_stop(c, s, 2000, e);
 		for (uint64_t end = now_ms() + START_WAIT_MS; r == 0 && now_ms() < end;
 		     pause_ms(START_POLL_MS)) {
 			r = state_lock(s, &lock, e);

@@ -424,7 +424,8 @@ int spec_volume_parse(const char *text, const struct spec_paths *p, struct spec_
 	if (!first)
 		return volume_usage(text, "a path in the sandbox is missing", e);
 	if (second) {
-		readonly = strcmp(second + 1, "ro") == 0;
+		/* "readonly" is the other spelling that Docker's command takes. */
+		readonly = strcmp(second + 1, "ro") == 0 || strcmp(second + 1, "readonly") == 0;
 		if (!readonly && strcmp(second + 1, "rw") != 0)
 			return volume_usage(text, "only ':ro' or ':rw' may follow the two paths",
 					    e);

@@ -291,8 +291,11 @@ static int on_info(struct client *c, struct wire_msg *m)
 
 static int on_stop(struct client *c, struct wire_msg *m)
 {
+	if ((m->h.arg & CONTROL_STOP_IDLE) && c->sup->stop == STOP_NO &&
+	    (c->sup->starts == 0 || !supervisor_is_idle(c->sup))) /* its first program is coming */
+		return refuse(c, -EBUSY, "something runs in the sandbox");
 	client_send(c, CONTROL_OK, 0, NULL, 0);
-	supervisor_stop(c->sup, m->h.arg);
+	supervisor_stop(c->sup, m->h.arg & ~CONTROL_STOP_IDLE);
 	return 0;
 }
 

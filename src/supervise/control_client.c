@@ -188,15 +188,22 @@ int control_info(int fd, struct json **ret, struct err *e)
 	return document(fd, CONTROL_INFO, ret, e);
 }
 
-int control_stop(int fd, unsigned grace_ms, struct err *e)
+int control_stop(int fd, unsigned grace_ms, bool only_idle, struct err *e)
 {
 	auto_free struct wire_msg *m = xcalloc(1, sizeof(*m));
-	int r = send_request(fd, CONTROL_STOP, grace_ms, NULL, 0, NULL, 0, e);
+	uint32_t arg = (grace_ms & ~CONTROL_STOP_IDLE) | (only_idle ? CONTROL_STOP_IDLE : 0);
+	int r = send_request(fd, CONTROL_STOP, arg, NULL, 0, NULL, 0, e);
 
-	if (r == -EPIPE)
+	if (r == 0)
+		r = await(fd, CONTROL_OK, m, e);
+	if (r == -EPIPE) {
+		if (e)
+			*e = ERR_INIT;
 		return 0; /* it was ending anyway */
+	}
 	if (r < 0)
 		return r;
+	wire_msg_clear(m);
 	for (;;) { /* the end of the connection is the end of the box */
 		r = wire_recv(fd, m);
 		if (r == -EINTR)

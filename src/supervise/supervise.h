@@ -66,8 +66,8 @@ int control_sessions(int fd, struct json **ret, struct err *e);
  * limits, init pid. */
 int control_info(int fd, struct json **ret, struct err *e);
 /* Programs get SIGTERM, after grace_ms SIGKILL through the end of the pid namespace; returns when
- * nothing is left. */
-int control_stop(int fd, unsigned grace_ms, struct err *e);
+ * nothing is left. only_idle: -EBUSY, and nothing happens, when anything runs in it. */
+int control_stop(int fd, unsigned grace_ms, bool only_idle, struct err *e);
 /*
  * Copy: a tar stream made or unpacked by a confined process inside. out: PATH's tree is written to
  * tar_fd as tar; in: the tar stream from tar_fd is unpacked below PATH (which must be a directory).

@@ -129,7 +129,7 @@ enum control_wire {
 	CONTROL_CLOSE_OUT, /* arg: stream; nobody reads it any more */
 	CONTROL_SESSIONS,
 	CONTROL_INFO,
-	CONTROL_STOP,	  /* arg: grace in milliseconds */
+	CONTROL_STOP,	  /* arg: grace in milliseconds, and CONTROL_STOP_IDLE */
 	CONTROL_COPY_OUT, /* arg: 1 = as root inside; payload: path */
 	CONTROL_COPY_IN,
 	CONTROL_REQUEST_MAX,
@@ -142,6 +142,8 @@ enum control_wire {
 	CONTROL_EXITED,	  /* arg: exit code */
 	CONTROL_DOCUMENT, /* fds[0]: memfd, JSON */
 };
+/* Stop only a box that has nothing left but init; else the answer is an error -EBUSY. */
+#define CONTROL_STOP_IDLE 0x80000000U
 enum {
 	CONTROL_DETACH = 1,
 	CONTROL_REPLAYED = 4,
@@ -434,6 +436,8 @@ struct supervisor {
 	int64_t started_at;
 	bool init_gone;
 };
+/* Does nothing run but init? */
+bool supervisor_is_idle(const struct supervisor *sup);
 /* Begin an orderly stop; clients with waits_stop hear of it by end of file. */
 void supervisor_stop(struct supervisor *sup, uint32_t grace_ms);
 /* A session ended or a box became empty: sweep, grace timer. */

@@ -80,6 +80,11 @@ static bool sessions_alive(const struct supervisor *sup)
 	return false;
 }
 
+bool supervisor_is_idle(const struct supervisor *sup)
+{
+	return sup->idle && !sessions_alive(sup);
+}
+
 /* --- sweep and grace ------------------------------------------------------------------------- */
 
 static int ask_sweep(struct supervisor *sup, uint32_t final)
@@ -111,13 +116,13 @@ static void on_grace(void *arg)
 	struct supervisor *sup = arg;
 
 	sup->grace = NULL;
-	if (sup->idle && !sessions_alive(sup))
+	if (supervisor_is_idle(sup))
 		supervisor_stop(sup, 0);
 }
 
 void supervisor_check_idle(struct supervisor *sup)
 {
-	bool empty = sup->idle && !sessions_alive(sup);
+	bool empty = supervisor_is_idle(sup);
 
 	if (sup->stop != STOP_NO || !sup->loop)
 		return;

@@ -103,12 +103,18 @@ teardown() {
 	[ "$(find "$XDG_DATA_HOME"/ward/sandboxes/*/log -name '*.log' | wc -l)" -le 200 ]
 }
 
-@test "a running sandbox is not removed, and is called by its name" {
-	ward run -q --name box shell -- -c true
+@test "a sandbox in which something runs is not removed, and is called by its name" {
+	ward run -q --name box shell -- -c 'setsid sleep 600 >/dev/null 2>&1 </dev/null &'
 	run ward rm box
 	assert_status 125
 	assert_equal "$output" "ward: sandbox 'box' is running
 hint: ward stop box, or ward rm -f box"
+	ward exec box true
+	# With nothing left in it there is nothing to lose.
+	ward exec box pkill -x sleep
+	nothing_runs() { ward rm box 2>/dev/null; }
+	wait_for nothing_runs
+	[ -z "$(ward ls -q)" ]
 }
 
 @test "a device is not copied out" {

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions as a user at a terminal has them; one case a call.
 
-usage: session_terminal.py CASE SANDBOX     (WARD: the program, WS: the workspace)
+usage: session_terminal.py CASE SANDBOX     (WARD: the program, WS: the workspace,
+                                             DRIVEN: what is typed instead of WARD)
 
 Every case plays a terminal: a pty whose settings are compared before and after, and which answers
 the status query as a terminal does.  Conditions are awaited, with a bound; nothing sleeps blindly.
@@ -20,7 +21,8 @@ import termios
 import time
 
 WARD = os.environ["WARD"]
-WS = os.environ["WS"]
+DRIVEN = os.environ.get("DRIVEN", "").split() or [WARD]
+WS = os.environ.get("WS", os.getcwd())
 SANDBOX = sys.argv[2]
 BOUND = 20
 PROMPT = rb"ward-test> "
@@ -59,7 +61,7 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
-            [WARD, *args], stdin=self.slave, stdout=self.slave, stderr=self.slave, preexec_fn=child)
+            [*DRIVEN, *args], stdin=self.slave, stdout=self.slave, stderr=self.slave, preexec_fn=child)
 
     def resize(self, rows, cols):
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))

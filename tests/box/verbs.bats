@@ -323,6 +323,7 @@ in/src/sub/src/a a"
 @test "rm of a running sandbox needs -f; stop of several" {
 	start
 	ward run -q --name two shell -- -c true
+	ward exec -d box sleep 600
 	run ward rm box
 	assert_status 125
 	assert_output_has "is running"

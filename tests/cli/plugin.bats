@@ -38,9 +38,71 @@ teardown() {
 	run "$PLUGIN" sandbox rnu
 	assert_status 2
 	assert_output_has "hint: did you mean 'docker sandbox run'?"
-	run "$PLUGIN" __complete sandbox ""
+	run "$PLUGIN" --debug sandbox --context x -D ls
 	assert_status 0
-	assert_equal "$output" ":0"
+	run "$PLUGIN" sandbox --nope ls
+	assert_status 2
+	assert_output_has "unknown option '--nope' before the command"
+	run "$PLUGIN" sandbox --version
+	assert_equal "$output" "$(ward version)"
+}
+
+@test "completion in the way of Docker's command line" {
+	store_sandbox 00112233445566778899aabbccddeeff one shell /srv/one
+	complete() { "$PLUGIN" "${1:-__complete}" "${@:2}"; }
+	complete __complete sandbox r >out
+	grep -q $'^run\tRun an agent' out
+	grep -q $'^rm\t' out
+	refute grep -q '^ls' out
+	assert_equal "$(tail -n 1 out)" ":4"
+	assert_equal "$(complete __complete -D --context x sandbox inspect "")" "one"$'\n'":4"
+	assert_equal "$(complete __complete sandbox inspect one o)" "one"$'\n'":4"
+	assert_equal "$(complete __complete sandbox run o)" "one"$'\n'":4"
+	complete __complete sandbox run "" | grep -q '^claude$'
+	assert_equal "$(complete __complete sandbox run claude "")" ":16"
+	assert_equal "$(complete __complete sandbox run --credentials "")" $'sandbox\nhost\nnone\n:4'
+	assert_equal "$(complete __complete sandbox run --credentials=h)" $'host\n:4'
+	assert_equal "$(complete __complete sandbox run --env-file "")" ":0"
+	assert_equal "$(complete __complete sandbox ls --no)" $'--no-trunc\tDo not shorten the ids\n:4'
+	# Behind the agent options are the agent's.
+	assert_equal "$(complete __complete sandbox run claude --no)" ":16"
+	assert_equal "$(complete __complete sandbox nope "")" ":4"
+	complete __completeNoDesc sandbox help ins | grep -q '^inspect'
+	complete __complete sandbox >/dev/null
+	complete __complete >/dev/null
+}
+
+@test "what Docker's command has and this one calls differently" {
+	refused() { # HINT ARG...
+		run "$PLUGIN" sandbox "${@:2}"
+		assert_status 2
+		assert_equal "${#lines[@]}" 2
+		assert_equal "${lines[1]}" "hint: $1"
+	}
+	refused "docker sandbox rm --all --force" reset -f
+	refused "docker sandbox cp SANDBOX:PATH - copies out of it" save one tag
+	refused "docker sandbox run --network PRESET --allow-host HOST --deny-host HOST AGENT" \
+		network proxy one --allow-host example.com
+	refused "docker sandbox run --detach AGENT" run --detached shell
+	refused "give a root file system: -t dir:PATH" create --load-local-template shell .
+	refused "root inside: docker sandbox exec -u root SANDBOX COMMAND" exec --privileged one id
+	# Only what is unknown is looked up, and what belongs to the agent never.
+	run "$WARD" exec --nope one
+	assert_output_has "unknown option '--nope'"
+	run "$WARD" reset
+	assert_output_has "hint: ward rm --all --force"
+}
+
+@test "--pull-template: nothing is pulled where no image is" {
+	mkdir project
+	cd project
+	ward create -q --pull-template missing -t host shell . >out
+	ward create -q --name two --pull-template never -t host shell . >>out
+	run ward create --name three --pull-template always -t host shell .
+	assert_status 125
+	assert_output_has "option --pull-template: images are not supported"
+	assert_equal "$(ward ls --no-trunc -q | wc -L)" 32
+	ward ls --no-trunc | grep -q "^$(ward ls --no-trunc -q | head -n 1) "
 }
 
 @test "help says docker sandbox" {
