@@ -9,8 +9,8 @@
 #        asks nothing) also one with a range of ids and one without
 #
 # The tests run in a copy below /tmp that every user can read; nothing in the repository is written.
-# One line a suite; the last line is the sum.  Exit status 0 only when something passed and nothing
-# failed.  With CI=true a skip that tests/skips.txt does not name is a failure.
+# Users are tested side by side, as many as there are processors.  One line a suite; the last line is
+# the sum.  Exit status 0 only when something passed and nothing failed.  With CI=true a skip that tests/skips.txt does not name is a failure.
 #
 # WARD_TEST_CACHE  where the root file system and the agents are kept between runs
 # WARD_BATS        arguments for bats, such as "--filter REGEX"
@@ -27,7 +27,9 @@ seconds_per_suite=1200
 
 cleanup() {
 	local dir
-	[ -z "$runner" ] || kill "$runner" 2>/dev/null
+	# shellcheck disable=SC2046 # a list of process numbers
+	kill $(jobs -p) 2>/dev/null
+	wait
 	for dir in "$top"/rootfs.*; do
 		[ ! -e "$dir" ] || remove_rootfs "$dir"
 	done
@@ -35,7 +37,6 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
-runner= # the bats that runs: in a process group of its own, so Ctrl-C does not reach it
 
 say() {
 	echo "tests/run.sh: $*" >&2
@@ -139,7 +140,7 @@ run_meson() {
 }
 
 run_bats() { # SUITE USER ROOTFS
-	local suite=$1 user=$2 files=() file status skips=()
+	local suite=$1 user=$2 files=() file status runner skips=()
 	for file in "$top/repo/tests/$suite"/*.bats; do
 		[ -e "$file" ] || continue
 		# What the project itself promises does not depend on who looks.
@@ -153,12 +154,40 @@ run_bats() { # SUITE USER ROOTFS
 		${WARD_AGENTS:+"WARD_AGENTS=$WARD_AGENTS"} ${3:+"WARD_ROOTFS=$3"} ${CI:+"CI=$CI"} \
 		TERM=xterm timeout --kill-after=30 "$seconds_per_suite" \
 		bats --formatter tap ${WARD_BATS:-} "${files[@]}" >"$top/$suite.$user.tap" 2>&1 </dev/null &
+	# In a process group of its own, so that Ctrl-C does not reach it.
 	runner=$!
+	trap 'kill "$runner" 2>/dev/null; exit 130' INT TERM
 	wait "$runner"
 	status=$?
-	runner=
-	python3 "$repo/tests/lib/count.py" tap "$suite($user)" "$top/$suite.$user.tap" "$status" "${skips[@]}" |
-		tee -a "$results"
+	python3 "$repo/tests/lib/count.py" tap "$suite($user)" "$top/$suite.$user.tap" "$status" "${skips[@]}" \
+		>"$top/said.$user"
+	# What is said about one suite stays together.
+	flock "$top" tee -a "$results" <"$top/said.$user"
+}
+
+# Every suite of one user.
+run_user() { # USER
+	local rootfs suite
+	rootfs=$(unpack_rootfs "$1")
+	for suite in "${bats_suites[@]}"; do
+		run_bats "$suite" "$1" "$rootfs"
+	done
+	[ ! -e "$top/rootfs.$1" ] || remove_rootfs "$top/rootfs.$1"
+}
+
+# All users, a few at a time.
+run_users() {
+	local user running=0 lanes
+	lanes=$(nproc)
+	for user in $(identities); do
+		if [ "$running" -ge "$lanes" ]; then
+			wait -n
+			running=$((running - 1))
+		fi
+		run_user "$user" &
+		running=$((running + 1))
+	done
+	wait
 }
 
 # --- all ---------------------------------------------------------------------------------------
@@ -180,12 +209,6 @@ done
 if [ "${#bats_suites[@]}" -gt 0 ]; then
 	install_copy || exit 1
 	prepare_cache
-	for user in $(identities); do
-		rootfs=$(unpack_rootfs "$user")
-		for suite in "${bats_suites[@]}"; do
-			run_bats "$suite" "$user" "$rootfs"
-		done
-		[ ! -e "$top/rootfs.$user" ] || remove_rootfs "$top/rootfs.$user"
-	done
+	run_users
 fi
 python3 "$repo/tests/lib/count.py" sum "$results"
