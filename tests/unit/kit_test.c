@@ -373,31 +373,7 @@ static void test_too_long(void **state)
 	assert_string_equal(e.message, "f:6: 'licenses' has more than 1024 entries");
 }
 
-/* The kits that are built in */
-
-static void test_builtin(void **state)
-{
-	static const char *const expected[] = { "claude", "codex", "shell" };
-	auto_strv names = STRV_INIT;
-	struct err e = ERR_INIT;
-
-	(void)state;
-	assert_int_equal(kit_names(NULL, &names, &e), 0);
-	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
-		assert_true(strv_contains(&names, expected[i]));
-	for (size_t i = 0; i < names.n; i++) {
-		struct kit *k = NULL;
-
-		if (i > 0)
-			assert_true(strcmp(names.v[i - 1], names.v[i]) < 0);
-		if (kit_load(names.v[i], NULL, NULL, &k, &e) < 0)
-			fail_msg("%s: %s", names.v[i], e.message);
-		assert_string_equal(k->name, names.v[i]);
-		assert_string_equal(k->origin, "built-in");
-		assert_true(k->entrypoint.n > 0);
-		kit_free(k);
-	}
-}
+/* Seeds of the kits that are built in */
 
 /* The inside of a seed file of a built-in kit, rendered. */
 static char *seed(const char *agent, const char *path, const struct kit_vars *v)
@@ -648,7 +624,6 @@ int main(void)
 		cmocka_unit_test(test_bad_pattern),
 		cmocka_unit_test(test_known_fields_in_hint),
 		cmocka_unit_test(test_too_long),
-		cmocka_unit_test(test_builtin),
 		cmocka_unit_test(test_claude_seed),
 		cmocka_unit_test(test_codex_seed),
 		cmocka_unit_test(test_render),
