@@ -218,7 +218,8 @@ struct run_request {
 	struct spec_workspace *workspaces;
 	size_t nworkspaces;
 	struct strv agent_args;
-	struct buf note; /* which template was taken; said when the sandbox is there */
+	struct buf note;       /* which template was taken; said when the sandbox is there */
+	struct strv git_notes; /* the same of git: what will be missing inside */
 };
 void run_request_clear(struct run_request *q);
 /* Split the operands behind AGENT; all_workspaces: nothing belongs to the agent (create). */
@@ -231,13 +232,19 @@ void run_request_workspaces_of(struct run_request *q, const struct spec *s);
 int run_spec_override(struct cli *c, struct run_request *q, const struct json *old,
 		      struct spec **ret, struct err *e);
 /* Names of the options whose values differ from the sandbox's, ", "-separated, or "". */
-int run_spec_difference(struct cli *c, const struct run_request *q, const struct spec *old,
+int run_spec_difference(struct cli *c, struct run_request *q, const struct spec *old,
 			struct buf *out, struct err *e);
 /* The template for an agent when the command line names none. */
 int run_template_choose(struct cli *c, const struct kit *k, struct spec_template *ret,
 			struct buf *note, struct err *e);
 /* Labels that scripts written for Docker look for. */
 void run_labels(const struct spec *s, struct strv *labels);
+
+/* What workspaces and volumes are checked against; borrowed from c. */
+struct spec_paths run_spec_paths(const struct cli *c);
+/* rungit.c: of workspaces that are linked worktrees or submodules, what git needs of their
+ * repositories as further volumes of s; what it will miss is noted in q->git_notes. */
+int run_git_volumes(struct cli *c, struct run_request *q, struct spec *s, struct err *e);
 
 /* ls.c: the sandboxes that pass --filter. */
 struct listed {

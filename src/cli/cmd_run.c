@@ -513,11 +513,13 @@ static int print_name(const struct launch *l, struct err *e)
 	return term_out(&b, e);
 }
 
-/* Which template was taken; only when nothing went wrong, so that an error stands alone. */
+/* What was made of the options; only when nothing went wrong, so that an error stands alone. */
 static void say_made(struct cli *c, const struct launch *l)
 {
 	if (l->created && l->q.note.len)
 		term_note(c, "made sandbox '%s' with %s", l->spec->name, buf_str(&l->q.note));
+	for (size_t i = 0; l->created && i < l->q.git_notes.n; i++)
+		term_note(c, "%s", l->q.git_notes.v[i]);
 }
 
 static int start_and_run(struct cli *c, struct launch *l, struct err *e)

@@ -24,10 +24,11 @@ void run_request_clear(struct run_request *q)
 	free(q->workspaces);
 	strv_free(&q->agent_args);
 	buf_free(&q->note);
+	strv_free(&q->git_notes);
 	*q = (struct run_request){ 0 };
 }
 
-static struct spec_paths paths_of(const struct cli *c)
+struct spec_paths run_spec_paths(const struct cli *c)
 {
 	return (struct spec_paths){ .home = c->engine.paths.home,
 				    .data = c->engine.paths.data,
@@ -68,7 +69,7 @@ static bool is_workspace(const char *arg)
 
 static int add_workspace(struct cli *c, struct run_request *q, const char *text, struct err *e)
 {
-	struct spec_paths paths = paths_of(c);
+	struct spec_paths paths = run_spec_paths(c);
 	struct spec_workspace w = { 0 };
 	int r = spec_workspace_parse(text, &paths, &w, e);
 
@@ -147,7 +148,7 @@ static int check_volume_links(const struct run_request *q, const char *text,
 
 static int add_volumes(struct cli *c, const struct run_request *q, struct spec *s, struct err *e)
 {
-	struct spec_paths paths = paths_of(c);
+	struct spec_paths paths = run_spec_paths(c);
 
 	for (size_t i = 0; i < c->v.volume.n; i++) {
 		struct spec_volume v = { 0 };
@@ -162,46 +163,6 @@ static int add_volumes(struct cli *c, const struct run_request *q, struct spec *
 			return bad_option("volume", e);
 		s->volumes = xrealloc(s->volumes, s->nvolumes + 1, sizeof(*s->volumes));
 		s->volumes[s->nvolumes++] = v;
-	}
-	return 0;
-}
-
-/* Shown already, by a workspace or by a volume of just that place? */
-static bool is_visible(const struct spec *s, const char *path)
-{
-	for (size_t i = 0; i < s->nworkspaces; i++) {
-		if (fs_path_within(path, s->workspaces[i].path))
-			return true;
-	}
-	for (size_t i = 0; i < s->nvolumes; i++) {
-		if (strcmp(path, s->volumes[i].target) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Of workspaces that are linked git worktrees, what git needs of their repositories. */
-static int add_git_volumes(struct cli *c, const struct run_request *q, struct spec *s,
-			   struct err *e)
-{
-	struct spec_paths paths = paths_of(c);
-
-	for (size_t i = 0; i < q->nworkspaces; i++) {
-		struct spec_volume *list = NULL;
-		size_t n = 0;
-		int r = spec_git_volumes(&q->workspaces[i], &paths, &list, &n, e);
-
-		for (size_t k = 0; k < n; k++) {
-			if (r < 0 || is_visible(s, list[k].target)) {
-				spec_volume_clear(&list[k]);
-				continue;
-			}
-			s->volumes = xrealloc(s->volumes, s->nvolumes + 1, sizeof(*s->volumes));
-			s->volumes[s->nvolumes++] = list[k];
-		}
-		free(list);
-		if (r < 0)
-			return r;
 	}
 	return 0;
 }
@@ -396,12 +357,12 @@ void run_request_workspaces_of(struct run_request *q, const struct spec *s)
 }
 
 /* Everything but the template, which the caller may not need. */
-static int build_settings(struct cli *c, const struct run_request *q, struct spec *s, struct err *e)
+static int build_settings(struct cli *c, struct run_request *q, struct spec *s, struct err *e)
 {
 	int r = add_volumes(c, q, s, e);
 
 	if (r == 0)
-		r = add_git_volumes(c, q, s, e);
+		r = run_git_volumes(c, q, s, e);
 	if (r == 0)
 		r = add_hidden(c, q, &s->hide, e);
 	if (r == 0)
@@ -539,7 +500,7 @@ static void add_name(struct buf *out, bool differs, const char *name)
 		buf_printf(out, "%s%s", out->len ? ", " : "", name);
 }
 
-int run_spec_difference(struct cli *c, const struct run_request *q, const struct spec *old,
+int run_spec_difference(struct cli *c, struct run_request *q, const struct spec *old,
 			struct buf *out, struct err *e)
 {
 	const struct cli_values *v = &c->v;

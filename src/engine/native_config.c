@@ -324,6 +324,13 @@ static const struct env_entry base_env[] = {
 	{ "https_proxy", NATIVE_PROXY_URL },
 	{ "all_proxy", NATIVE_PROXY_URL },
 	{ "no_proxy", "localhost,127.0.0.1,::1,[::1]" },
+	/* No key of the user is inside, and an agent that cannot commit is of no use: not even the
+	 * repository's own settings, which only this place outranks, make git sign. */
+	{ "GIT_CONFIG_COUNT", "2" },
+	{ "GIT_CONFIG_KEY_0", "commit.gpgSign" },
+	{ "GIT_CONFIG_VALUE_0", "false" },
+	{ "GIT_CONFIG_KEY_1", "tag.gpgSign" },
+	{ "GIT_CONFIG_VALUE_1", "false" },
 	/* Node's fetch and http ignore the variables above unless told. */
 	{ "NODE_USE_ENV_PROXY", "1" },
 };

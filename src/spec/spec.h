@@ -133,12 +133,20 @@ int spec_workspace_parse(const char *text, const struct spec_paths *p, struct sp
 int spec_volume_parse(const char *text, const struct spec_paths *p, struct spec_volume *ret,
 		      struct err *e);
 /*
- * Append to *list (of *n volumes) what the workspace needs when it is a linked git worktree: its
- * repository, read-only but for what a commit writes. Nothing, and 0, when it is none or when the
- * repository does not say the same; see gitdir.c.
+ * What git needs besides the workspace; see gitdir.c.  A `.git` that is a file is taken at its word
+ * only when the repository says the same.
  */
-int spec_git_volumes(const struct spec_workspace *w, const struct spec_paths *paths,
-		     struct spec_volume **list, size_t *n, struct err *e);
+struct spec_git {
+	struct spec_volume *volumes; /* the file `.git` itself first, when there are any */
+	size_t nvolumes;
+	struct strv alternates; /* absolute object directories that objects are borrowed from */
+	const char *refused;	/* static: why the repository is not shown; continues ".git ..." */
+	char *missing;		/* refused: what has to be there first, or NULL */
+};
+/* Looks, and changes nothing. 0 for a workspace without git, too. */
+int spec_git_look(const struct spec_workspace *w, const struct spec_paths *paths,
+		  struct spec_git *ret, struct err *e);
+void spec_git_clear(struct spec_git *g);
 /* May something be mounted at this normalised path inside? -EPERM with e for the sandbox's own
  * places. */
 int spec_target_check(const char *path, struct err *e);

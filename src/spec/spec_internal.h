@@ -126,6 +126,14 @@ bool spec_env_name_ok(const char *name, size_t n);
  * -ENOENT when it is missing. */
 int spec_read_file(const char *path, struct buf *out, struct err *e);
 
+/*
+ * The last value of SECTION.NAME (no subsection) in the n bytes of a git configuration file: owned
+ * by the caller, NULL when there is none, "true" for a name alone.  Includes are not followed.
+ * -EINVAL for what git would refuse.
+ */
+int gitconfig_get(const char *text, size_t n, const char *section, const char *name, char **ret,
+		  struct err *e);
+
 /* Kits */
 
 struct kit_embedded {

@@ -41,6 +41,9 @@ first"
 		run ward exec box sh -c "echo x >>'$TEST_DIR/repo/.git/$name'"
 		refute [ "$status" -eq 0 ]
 	done
+	run ward exec box sh -c "rm .git || mv .git old || echo 'gitdir: /tmp' >.git"
+	refute [ "$status" -eq 0 ]
+	assert_file tree/.git "gitdir: $TEST_DIR/repo/.git/worktrees/tree"
 	run ward exec box sh -c "mv '$TEST_DIR/repo/.git/hooks' '$TEST_DIR/repo/.git/old'"
 	refute [ "$status" -eq 0 ]
 	# The checkout beside it is not shown; only its repository is.
@@ -68,6 +71,7 @@ first"
 	refute_output_has objects
 	# The positive control: the same, where the repository says so too.
 	echo "$TEST_DIR/stranger/.git" >"$secret/gitdir"
+	echo ../.. >"$secret/commondir"
 	run ward run -q --recreate -w stranger shell -- -c "cat '$secret/HEAD'"
 	assert_equal "$output" private
 }
