@@ -232,6 +232,23 @@ void image_record_list_free(struct image_record *v, size_t n);
 /* Remove the record; the content is left to image_store_gc. The caller holds IMAGE_LOCK_REFS. */
 int image_store_untag(const struct image_store *s, const char *reference, struct err *e);
 
+/*
+ * Remove what no record and no manifest of `in_use` (digests that sandboxes have) leads to.  The
+ * caller holds IMAGE_LOCK_CONTENT exclusively.
+ */
+enum {
+	IMAGE_GC_DRY_RUN = 1,	   /* only count */
+	IMAGE_GC_KEEP_PARTIAL = 2, /* downloads that were interrupted stay */
+};
+struct image_gc {
+	size_t blobs, partials, layers;
+	uint64_t bytes; /* on disk */
+};
+int image_store_gc(const struct image_store *s, const struct strv *in_use, unsigned flags,
+		   struct image_gc *ret, struct err *e);
+/* Bytes on disk of all that a record leads to; what it shares with others is counted too. */
+uint64_t image_store_size(const struct image_store *s, const struct image_record *r);
+
 /* Read manifest and configuration of a manifest that is in the store. Either may be NULL. */
 int image_store_read(const struct image_store *s, const char *manifest_digest,
 		     struct image_manifest *m, struct image_config *c, struct err *e);
