@@ -142,8 +142,6 @@ static int scalar_text(const struct field_reader *r, const char *name, const str
 		return field_error(r, v, "'%s' is longer than %zu bytes", name, max);
 	if (!spec_text_is_clean(v->text, lines))
 		return field_error(r, v, "'%s' holds a control character", name);
-	if (strstr(v->text, "${{"))
-		return field_error(r, v, "'%s' uses ${{ }}, which is not supported yet", name);
 	*ret = v->text;
 	return 0;
 }

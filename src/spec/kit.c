@@ -23,8 +23,9 @@
 	static const struct fields id = {                                                          \
 		.what = shown, .v = table, .n = ARRAY_SIZE(table), .size = type, .finish = check   \
 	}
-#define KIT(member) .offset = offsetof(struct kit, member)
-#define DROP	    .offset = FIELD_DROP
+#define KIT(member)  .offset = offsetof(struct kit, member)
+#define PART(member) .offset = offsetof(struct kit_part, member)
+#define DROP	     .offset = FIELD_DROP
 #define LIST(member)                                                                               \
 	.offset = offsetof(struct kit, member), .count = offsetof(struct kit, n##member)
 
@@ -214,6 +215,50 @@ static FIELD_READER(read_cpu)
 
 /* Composition */
 
+/* Other kits are found by name; places elsewhere are not fetched. */
+static FIELD_READER(read_kit_name)
+{
+	int ret = field_text(r, f, v, NULL);
+
+	if (ret < 0)
+		return ret;
+	if (text_check_name("kit", v->text, NULL) < 0) {
+		auto_free char *shown = text_escaped(v->text);
+
+		field_error(r, v, "'%s': '%s' is not the name of a kit", f->name, shown);
+		return err_hint(r->e, "put it into the kits directory of your configuration and "
+				      "name it here");
+	}
+	return field_text(r, f, v, out);
+}
+
+static FIELD_READER(read_kit_names)
+{
+	int ret = field_texts(r, f, v, NULL);
+
+	for (size_t i = 0; ret == 0 && i < v->n; i++)
+		ret = read_kit_name(r, f, v->items[i], NULL);
+	return ret < 0 ? ret : field_texts(r, f, v, out);
+}
+
+/* "sandbox.image", "credentials[service=x]": names of fields, joined by dots. */
+static FIELD_READER(read_locked)
+{
+	int ret = field_texts(r, f, v, NULL);
+
+	for (size_t i = 0; ret == 0 && i < v->n; i++) {
+		if (!kit_path_ok(v->items[i]->text)) {
+			auto_free char *shown = text_escaped(v->items[i]->text);
+
+			return field_error(r, v->items[i],
+					   "'%s': '%s' is not the path of a field such as "
+					   "sandbox.image or credentials[service=x]",
+					   f->name, shown);
+		}
+	}
+	return ret < 0 ? ret : field_texts(r, f, v, out);
+}
+
 static const struct field requires_v[] = { { "agent", field_name, KIT(requires_agent) } };
 FIELDS(requires_fields, "requires", requires_v, 0, NULL);
 
@@ -235,9 +280,18 @@ FIELDS(resources_fields, "sandbox.resources", resources_v, 0, NULL);
 /* The two lists, or one that counts for both. */
 static FIELD_READER(read_launch)
 {
-	if (v->kind != YAML_LIST)
-		return fields_read(r, f->sub, v, out);
-	return field_texts(r, f, v, out ? &((struct kit *)out)->command_default : NULL);
+	struct kit_part *p = out;
+
+	if (v->kind == YAML_LIST) {
+		p->has_default = p->has_interactive = true;
+		strv_free(&p->kit.command_interactive);
+		return field_texts(r, f, v, &p->kit.command_default) < 0
+			       ? -EINVAL
+			       : field_texts(r, f, v, &p->kit.command_interactive);
+	}
+	p->has_default = yaml_node_get(v, "default") != NULL;
+	p->has_interactive = yaml_node_get(v, "interactive") != NULL;
+	return fields_read(r, f->sub, v, out);
 }
 
 static const struct field sandbox_v[] = {
@@ -500,12 +554,11 @@ static const struct field kit_v[] = {
 	{ "description", field_body, KIT(description) },
 	{ "sourceURL", field_text, DROP },
 	{ "licenses", field_texts, DROP },
-	{ "locked", field_texts, DROP },
-	{ "extends", field_refused, DROP, .reason = "is not supported yet: write the whole kit" },
+	{ "locked", read_locked, PART(locked) },
+	{ "extends", read_kit_name, KIT(extends) },
 	{ "requires", field_section, .sub = &requires_fields },
-	{ "mixins", field_texts, DROP },
-	{ "args", field_refused, DROP,
-	  .reason = "is not supported yet: write the values where they are used" },
+	{ "mixins", read_kit_names, PART(mixins) },
+	{ "args", field_any, DROP }, /* kit_args.c */
 	{ "sandbox", field_section, .sub = &sandbox_fields },
 	{ "agentInstructions", field_section, .sub = &instructions_fields },
 	{ "credentials", field_objects, LIST(credentials), .sub = &credential_fields },
@@ -518,17 +571,42 @@ static const struct field kit_v[] = {
 	{ "ward", field_section, .sub = &ward_fields },
 };
 
+/* What one kind of kit cannot have. */
+static const struct {
+	const char *kind;
+	const char *section; /* NULL: at the top */
+	const char *field;
+	const char *why;
+} forbidden[] = {
+	{ "mixin", NULL, "sandbox", "a mixin cannot change how the agent is launched" },
+	{ "mixin", NULL, "extends", "a mixin cannot extend another kit" },
+	{ "mixin", NULL, "mixins", "a mixin cannot bring other mixins" },
+	{ "mixin", "ward", "binary", "a mixin cannot change how the agent is launched" },
+	{ "mixin", "ward", "installHint", "a mixin cannot change how the agent is launched" },
+	{ "sandbox", NULL, "requires", "it is for mixins: a sandbox is an agent itself" },
+};
+
 static int finish_kit(const struct field_reader *r, const struct yaml_node *v, void *object)
 {
-	struct kit *k = object;
+	struct kit_part *p = object;
+	struct kit *k = &p->kit;
 	const char *slash;
 	const char *program;
 
+	for (size_t i = 0; i < ARRAY_SIZE(forbidden); i++) {
+		const struct yaml_node *in =
+			forbidden[i].section ? yaml_node_get(v, forbidden[i].section) : v;
+		const struct yaml_node *bad = yaml_node_get(in, forbidden[i].field);
+
+		if (bad && strcmp(k->kind, forbidden[i].kind) == 0)
+			return field_error(r, bad, "'%s': %s", forbidden[i].field,
+					   forbidden[i].why);
+	}
 	if (strcmp(k->kind, "sandbox") != 0)
 		return 0;
-	if (k->entrypoint.n == 0)
+	if (k->entrypoint.n == 0 && !k->extends)
 		return field_error(r, v, "a kit of kind 'sandbox' needs sandbox.entrypoint");
-	if (!k->binary) {
+	if (!k->binary && k->entrypoint.n) {
 		slash = strrchr(k->entrypoint.v[0], '/');
 		program = slash ? slash + 1 : k->entrypoint.v[0];
 		if (program[0] == '\0' || program[0] == '.')
@@ -537,29 +615,38 @@ static int finish_kit(const struct field_reader *r, const struct yaml_node *v, v
 	}
 	return 0;
 }
-FIELDS(kit_fields, "a kit", kit_v, sizeof(struct kit), finish_kit);
+FIELDS(kit_fields, "a kit", kit_v, sizeof(struct kit_part), finish_kit);
+
+_Static_assert(offsetof(struct kit_part, kit) == 0, "one table fills a part and the kit in it");
+
+int kit_part_parse(const char *text, size_t n, const char *origin, struct kit_given *given,
+		   struct kit_part **ret, struct err *e)
+{
+	struct field_reader reader = { .origin = origin, .e = e };
+	struct kit_part *p = xcalloc(1, sizeof(*p));
+	int r = yaml_tree_read(text, n, origin, &p->tree, e);
+
+	p->kit.origin = xstrdup(origin);
+	if (r == 0 && !yaml_tree_root(p->tree))
+		r = err_set(e, ERR_INPUT, -EINVAL, "%s:1: the file is empty", origin);
+	if (r == 0)
+		r = kit_args_apply(&reader, p->tree, given, &p->args);
+	if (r == 0)
+		r = fields_read(&reader, &kit_fields, yaml_tree_root(p->tree), p);
+	if (r < 0) {
+		kit_part_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
 
 int kit_parse(const char *text, size_t n, const char *origin, struct kit **ret, struct err *e)
 {
-	struct field_reader reader = { .origin = origin, .e = e };
-	struct yaml_tree *y = NULL;
-	struct kit *k;
-	int r = yaml_tree_read(text, n, origin, &y, e);
+	struct kit_part *p = NULL;
+	int r = kit_part_parse(text, n, origin, NULL, &p, e);
 
-	if (r < 0)
-		return r;
-	if (!yaml_tree_root(y)) {
-		yaml_tree_free(y);
-		return err_set(e, ERR_INPUT, -EINVAL, "%s:1: the file is empty", origin);
-	}
-	k = xcalloc(1, sizeof(*k));
-	k->origin = xstrdup(origin);
-	r = fields_read(&reader, &kit_fields, yaml_tree_root(y), k);
-	yaml_tree_free(y);
-	if (r < 0) {
-		kit_free(k);
-		return r;
-	}
-	*ret = k;
-	return 0;
+	if (r == 0)
+		*ret = kit_part_finish(p);
+	return r;
 }

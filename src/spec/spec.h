@@ -202,11 +202,14 @@ struct kit {
 	char *description;
 	char *image;
 	char *extends;	      /* name of the kit that this one was made from, or NULL */
+	struct strv bases;    /* that kit and those that it was made from, nearest first */
+	struct strv mixins;   /* names of the mixins that were added, in their order */
 	char *requires_agent; /* mixin: the only agent that it is for, or NULL */
 	uint64_t cpu_milli;   /* sandbox.resources; 0: not given */
 	uint64_t memory;
 	struct strv trees; /* directories of kits that may hold files/home and files/workspace, in
 			      the order in which they apply */
+	struct strv *tree_args; /* of each tree: "NAME=VALUE", see kit_tree_text */
 	struct strv entrypoint;
 	struct strv command_default;	 /* without a terminal */
 	struct strv command_interactive; /* with a terminal */
@@ -239,6 +242,12 @@ void kit_free(struct kit *k); /* takes NULL */
 /* Parse YAML text; origin is used in messages ("FILE:LINE: unknown field 'x', did you mean 'y'?").
  */
 int kit_parse(const char *text, size_t n, const char *origin, struct kit **ret, struct err *e);
+/*
+ * What a file below trees.v[tree] becomes in a sandbox: its arguments, ${{ kit.args.NAME }},
+ * replaced in a text; other bytes are taken as they are. Appends to *out.
+ */
+int kit_tree_text(const struct kit *k, size_t tree, const char *path, const char *bytes, size_t n,
+		  struct buf *out, struct err *e);
 
 struct kit_extras {	  /* what --kit and --kit-arg add */
 	struct strv dirs; /* directories or ZIP files */
@@ -254,6 +263,20 @@ void kit_extras_of(const struct spec *s, const char *sandbox_dir, struct kit_ext
  */
 int kit_load(const char *name, const char *config_dir, const struct kit_extras *extras,
 	     struct kit **ret, struct err *e);
+/* The same, but a mixin by itself will do: for looking at kits. */
+int kit_load_any(const char *name, const char *config_dir, const struct kit_extras *extras,
+		 struct kit **ret, struct err *e);
+/*
+ * The files of a kit, read from a directory, a ZIP file or a spec.yaml: at most 1,000 files of
+ * together 64 MiB, no links.  What a sandbox keeps of a kit that is given with --kit.
+ */
+struct kit_bundle;
+int kit_bundle_read(const char *path, struct kit_bundle **ret, struct err *e);
+void kit_bundle_free(struct kit_bundle *b); /* takes NULL */
+const char *kit_bundle_name(const struct kit_bundle *b);
+bool kit_bundle_equal(const struct kit_bundle *a, const struct kit_bundle *b);
+/* Make kits/NAME/... below dirfd, which has none. A failure leaves a part. */
+int kit_bundle_write(const struct kit_bundle *b, int dirfd, struct err *e);
 /* All names, built-in and the user's, sorted, each once. */
 int kit_names(const char *config_dir, struct strv *ret, struct err *e);
 

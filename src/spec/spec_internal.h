@@ -49,6 +49,14 @@ void yaml_tree_free(struct yaml_tree *y);			   /* takes NULL */
 const struct yaml_node *yaml_tree_root(const struct yaml_tree *y); /* NULL: the document is empty */
 /* An unquoted nothing: empty, `~` or `null`. */
 bool yaml_node_is_null(const struct yaml_node *v);
+/* A member of a mapping; NULL when it is missing or v is no mapping (v may be NULL). */
+const struct yaml_node *yaml_node_get(const struct yaml_node *v, const char *key);
+/*
+ * Give every scalar that is a value (no key, not the root) to `fill`, which may set *ret to its new
+ * text, owned. The new text counts as quoted unless it is true or false. Stops at an error.
+ */
+typedef int yaml_fill(void *arg, const struct yaml_node *v, char **ret);
+int yaml_tree_fill(struct yaml_tree *y, yaml_fill *fill, void *arg);
 /* The same tree as JSON; plain true, false, null and whole numbers become such. Caller unrefs. */
 struct json *yaml_node_to_json(const struct yaml_node *v);
 
@@ -134,7 +142,82 @@ int spec_read_file(const char *path, struct buf *out, struct err *e);
 int gitconfig_get(const char *text, size_t n, const char *section, const char *name, char **ret,
 		  struct err *e);
 
+/*
+ * Does a regular expression match the whole of `value`?  Groups, brackets, repetitions, alternation
+ * and \d \w \s. NULL and *ret, or why the pattern cannot be used. Pure.
+ */
+const char *spec_pattern_match(const char *pattern, const char *value, bool *ret);
+
 /* Kits */
+
+struct kit_given { /* --kit-arg */
+	const struct strv *args;
+	bool *used; /* of args: which of them some kit has */
+};
+/*
+ * Read the declarations below `args` of a kit, take values from `given` (may be NULL) or defaults,
+ * and replace ${{ kit.args.NAME }} in all values of the tree. *values gets "NAME=VALUE" of each.
+ */
+int kit_args_apply(const struct field_reader *r, struct yaml_tree *y, struct kit_given *given,
+		   struct strv *values);
+bool kit_arg_name_ok(const char *name);
+/*
+ * Append `text` with its references replaced. -EINVAL: a reference to what `values` does not have;
+ * *ret_bad is the inside of its brackets.
+ */
+int kit_args_replace(const char *text, const struct strv *values, struct buf *out, char **ret_bad);
+
+/* The text of a bundle's spec.yaml. Borrowed. */
+const struct buf *kit_bundle_spec(const struct kit_bundle *b);
+
+/* ZIP archives */
+
+struct zip;
+struct zip_entry {
+	char *name;    /* UTF-8, relative, no "." or ".." */
+	uint64_t size; /* of what it unpacks to */
+	bool is_dir;   /* the name ends in '/' */
+	bool executable;
+};
+/*
+ * Check a whole archive in memory, which must stay there: every name, header and offset; see zip.c
+ * for what is refused. Pure. -EINVAL saying what is wrong.
+ */
+int zip_open(const void *bytes, size_t n, size_t max_entries, struct zip **ret, struct err *e);
+void zip_close(struct zip *z); /* takes NULL */
+size_t zip_count(const struct zip *z);
+const struct zip_entry *zip_at(const struct zip *z, size_t i);
+/* Append the contents of an entry of at most max bytes; nothing on failure. */
+int zip_extract(const struct zip *z, size_t i, size_t max, struct buf *out, struct err *e);
+/* What is wrong with a name in an archive or a kit's directory; NULL: nothing. */
+const char *zip_name_problem(const char *name, size_t n);
+
+/* One spec.yaml, checked by itself, before it is joined with others. */
+struct kit_part {
+	struct kit kit; /* first: the tables' offsets are within it */
+	struct yaml_tree *tree;
+	struct strv mixins;
+	struct strv locked;
+	struct strv args; /* "NAME=VALUE" */
+	bool has_default; /* sandbox.command.default is there, be it empty */
+	bool has_interactive;
+};
+void kit_part_free(struct kit_part *p); /* takes NULL */
+int kit_part_parse(const char *text, size_t n, const char *origin, struct kit_given *given,
+		   struct kit_part **ret, struct err *e);
+/*
+ * Join `over`, which is consumed in any case, into `base`: as a kit that extends it, or as a mixin,
+ * which does not touch how the agent is launched. An error when base locks what over gives.
+ */
+int kit_part_extend(struct kit_part *base, struct kit_part *over, struct err *e);
+int kit_part_mix(struct kit_part *base, struct kit_part *over, struct err *e);
+/* Can this name a field: "sandbox.image", "credentials[service=x]"? */
+bool kit_path_ok(const char *path);
+/* Does `over` give a field that `base` locks? -EINVAL naming both. */
+int kit_check_locked(const struct kit_part *base, const struct kit_part *over, struct err *e);
+void kit_add_tree(struct kit *k, const char *dir, const struct strv *args);
+/* The finished kit of a part, which is consumed. */
+struct kit *kit_part_finish(struct kit_part *p);
 
 struct kit_embedded {
 	const char *name;

@@ -61,6 +61,45 @@ bool yaml_node_is_null(const struct yaml_node *v)
 	       (v->text[0] == '\0' || strcmp(v->text, "~") == 0 || strcmp(v->text, "null") == 0);
 }
 
+const struct yaml_node *yaml_node_get(const struct yaml_node *v, const char *key)
+{
+	if (!v || v->kind != YAML_MAPPING)
+		return NULL;
+	for (size_t i = 0; i < v->n; i++) {
+		if (strcmp(v->keys[i]->text, key) == 0)
+			return v->items[i];
+	}
+	return NULL;
+}
+
+static int fill_one(struct yaml_node *v, yaml_fill *fill, void *arg)
+{
+	char *text = NULL;
+	int r = fill(arg, v, &text);
+
+	if (r < 0 || !text)
+		return r;
+	free(v->text);
+	v->text = text;
+	/* What came from elsewhere is text, never nothing; a truth value may be one. */
+	v->plain = v->plain && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0);
+	return 0;
+}
+
+int yaml_tree_fill(struct yaml_tree *y, yaml_fill *fill, void *arg)
+{
+	for (size_t i = 0; i < y->n; i++) {
+		for (size_t k = 0; k < y->pool[i]->n; k++) {
+			struct yaml_node *v = y->pool[i]->items[k];
+			int r = v->kind == YAML_SCALAR ? fill_one(v, fill, arg) : 0;
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
 static int builder_error(const struct yaml_builder *b, unsigned line, const char *why)
 {
 	return err_set(b->e, ERR_INPUT, -EINVAL, "%s:%u: %s", b->origin, line, why);

@@ -16,8 +16,9 @@
 #include "base/mem.h"
 #include "spec/spec_internal.h"
 
-#define HEAD "schemaVersion: \"2\"\nkind: sandbox\nname: x\n"
-#define TAIL "sandbox: {entrypoint: [x]}\n"
+#define HEAD  "schemaVersion: \"2\"\nkind: sandbox\nname: x\n"
+#define TAIL  "sandbox: {entrypoint: [x]}\n"
+#define MIXIN "schemaVersion: \"2\"\nkind: mixin\nname: x\n"
 
 static struct kit *parse(const char *text)
 {
@@ -42,7 +43,6 @@ static const char every_field[] =
 	"licenses: [Apache-2.0]\n"
 	"locked: [sandbox.image]\n"
 	"mixins: [git]\n"
-	"requires: {agent: claude}\n"
 	"security: {privileged: false}\n"
 	"sandbox:\n"
 	"  image: example.org/x:1\n"
@@ -186,10 +186,17 @@ static void test_cpu_and_command_shapes(void **state)
 	(void)state;
 	assert_int_equal(k->cpu_milli, 500);
 	assert_int_equal(k->command_default.n, 1);
+	assert_int_equal(k->command_interactive.n, 1);
+	kit_free(k);
+	/* Empty is given: the interactive one does not fall back. */
+	k = parse(HEAD "sandbox:\n  entrypoint: [x]\n  command: {default: [-p], interactive: []}\n"
+		       "  resources: {cpu: 4}\n");
+	assert_int_equal(k->cpu_milli, 4000);
+	assert_int_equal(k->command_default.n, 1);
 	assert_int_equal(k->command_interactive.n, 0);
 	kit_free(k);
-	k = parse(HEAD "sandbox: {entrypoint: [x], resources: {cpu: 4}}\n");
-	assert_int_equal(k->cpu_milli, 4000);
+	k = parse(HEAD "sandbox: {entrypoint: [x], command: {interactive: [-i]}}\n");
+	assert_string_equal(k->command_default.v[0], "-i");
 	kit_free(k);
 }
 
@@ -228,13 +235,58 @@ static void test_refused(void **state)
 		{ HEAD "sandbox: {entrypoint: x}\n", "spec.yaml:4: 'entrypoint' must be a list" },
 		{ HEAD "sandbox: {entrypoint: [[x]]}\n",
 		  "spec.yaml:4: 'entrypoint' must be a text" },
-		{ HEAD TAIL "extends: claude\n",
-		  "spec.yaml:5: 'extends' is not supported yet: write the whole kit" },
-		{ HEAD TAIL "args: {n: {default: 1}}\n",
-		  "spec.yaml:5: 'args' is not supported yet: write the values where they are "
-		  "used" },
-		{ HEAD TAIL "description: ${{ kit.args.n }}\n",
-		  "spec.yaml:5: 'description' uses ${{ }}, which is not supported yet" },
+		{ HEAD TAIL "extends: ../claude\n",
+		  "spec.yaml:5: 'extends': '../claude' is not the name of a kit" },
+		{ HEAD TAIL "mixins: [git, \"git+https://example.org/x#ref=1\"]\n",
+		  "spec.yaml:5: 'mixins': 'git+https://example.org/x#ref=1' is not the name of a "
+		  "kit" },
+		{ HEAD TAIL "requires: {agent: claude}\n",
+		  "spec.yaml:5: 'requires': it is for mixins: a sandbox is an agent itself" },
+		{ MIXIN TAIL, "spec.yaml:4: 'sandbox': a mixin cannot change how the agent is "
+			      "launched" },
+		{ MIXIN "extends: claude\n",
+		  "spec.yaml:4: 'extends': a mixin cannot extend another "
+		  "kit" },
+		{ MIXIN "mixins: [a]\n",
+		  "spec.yaml:4: 'mixins': a mixin cannot bring other mixins" },
+		{ MIXIN "ward: {binary: x}\n",
+		  "spec.yaml:4: 'binary': a mixin cannot change how the agent is launched" },
+		{ HEAD TAIL "locked: [a..b]\n", "spec.yaml:5: 'locked': 'a..b' is not the path of "
+						"a field such as sandbox.image or "
+						"credentials[service=x]" },
+		{ HEAD TAIL "locked: [\"a[b]\"]\n", "spec.yaml:5: 'locked': 'a[b]' is not the path "
+						    "of a field such as sandbox.image or "
+						    "credentials[service=x]" },
+		{ HEAD TAIL "args: [n]\n",
+		  "spec.yaml:5: 'args' must be a mapping of NAME: {default: ...}" },
+		{ HEAD TAIL "args: {n.m: {default: a}}\n",
+		  "spec.yaml:5: 'n.m' cannot name an argument" },
+		{ HEAD TAIL "args: {n: {}}\n",
+		  "spec.yaml:5: an argument has either 'default' or 'required: true'" },
+		{ HEAD TAIL "args: {n: {default: a, required: true}}\n",
+		  "spec.yaml:5: an argument has either 'default' or 'required: true'" },
+		{ HEAD TAIL "args: {n: {default: a, enum: [a], pattern: a}}\n",
+		  "spec.yaml:5: an argument has at most one of 'enum' and 'pattern'" },
+		{ HEAD TAIL "args: {n: {default: a, enum: [b, c]}}\n",
+		  "spec.yaml:5: argument 'n' is 'a'; it can be 'b', 'c'" },
+		{ HEAD TAIL "args: {n: {default: ab, pattern: a}}\n",
+		  "spec.yaml:5: argument 'n' is 'ab'; it must match a" },
+		{ HEAD TAIL "args: {n: {default: a, pattern: \"(a\"}}\n",
+		  "spec.yaml:5: 'pattern': a group is not closed" },
+		{ HEAD TAIL "args: {n: {default: a, patern: b}}\n",
+		  "spec.yaml:5: unknown field 'patern', did you mean 'pattern'?" },
+		{ HEAD TAIL "args: {n: {required: true}}\n",
+		  "spec.yaml:5: argument 'n' needs a value" },
+		{ HEAD TAIL "args: {n: {default: \"${{ kit.args.m }}\"}, m: {default: a}}\n",
+		  "spec.yaml:5: a default cannot refer to other arguments" },
+		{ HEAD TAIL "description: a ${{ kit.args.n }}\n",
+		  "spec.yaml:5: '${{ kit.args.n }}': there is no such argument" },
+		{ HEAD TAIL "description: a ${{ kit.arg.n }}\n",
+		  "spec.yaml:5: '${{ kit.arg.n }}': there is no such argument" },
+		{ HEAD TAIL "args: {n: {default: [a]}}\n",
+		  "spec.yaml:5: 'default' must be a text" },
+		{ "schemaVersion: 2\nkind: mixin\nname: \"${{ kit.args.n }}\"\n",
+		  "spec.yaml:3: 'name' cannot depend on arguments" },
 		{ HEAD TAIL "security: {privileged: true}\n",
 		  "spec.yaml:5: 'privileged' is refused: no sandbox gets privileges on the host" },
 		{ HEAD "sandbox: {entrypoint: [x], build: .}\n",
