@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * helper: ward's side of ward-image: start it for one job, hand on its events, take its result.
+ * helper: ward's side of the helpers: start one for one job, hand on its events, take its result.
  *
  * What the helper writes is input like any other: it handles bytes of strangers.  Lines are
  * bounded, parsed strictly, and mean nothing but what the reader of an event makes of it.
@@ -36,7 +36,7 @@ static int lift(int fd, int *ret, struct err *e)
 
 static int spawn_helper(const struct image_job *job, const int *fds, size_t nfds, pid_t *ret)
 {
-	char name[] = "ward-image";
+	auto_free char *name = xstrdup(strrchr(job->helper, '/') + 1);
 	auto_free char *verb = xstrdup(job->verb);
 	char *argv[] = { name, verb, NULL };
 	char *empty[] = { NULL };
@@ -75,7 +75,7 @@ static int start(const struct image_job *job, struct running *run, struct err *e
 	int r;
 
 	if (job->nfds > FDS_MAX)
-		return err_set(e, ERR_SYSTEM, -E2BIG, "ward-image: too many descriptors");
+		return err_set(e, ERR_SYSTEM, -E2BIG, "image helper: too many descriptors");
 	json_write(job->request, false, &text);
 	r = fs_sealed_memfd("ward-image-request", text.data, text.len, &request, e);
 	if (r < 0)
@@ -109,7 +109,7 @@ static int start(const struct image_job *job, struct running *run, struct err *e
 
 static int bad_event(struct err *e)
 {
-	return err_set(e, ERR_SYSTEM, -EBADMSG, "ward-image: it said something malformed");
+	return err_set(e, ERR_SYSTEM, -EBADMSG, "image helper: it said something malformed");
 }
 
 /* {"event":"error"}: the helper's struct err. */
@@ -179,7 +179,7 @@ static int read_events(const struct image_job *job, struct running *run, struct 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_sys(e, "ward-image: cannot read its events");
+			return err_sys(e, "image helper: cannot read its events");
 		if (n == 0)
 			return 0;
 		buf_add(&run->line, chunk, (size_t)n);
@@ -194,9 +194,10 @@ static int how_it_ended(const struct running *run, int status, struct err *e)
 	if (run->result)
 		return 0;
 	if (WIFSIGNALED(status))
-		return err_set(e, ERR_SYSTEM, -ECHILD, "ward-image: it was ended by signal %d (%s)",
-			       WTERMSIG(status), strsignal(WTERMSIG(status)));
-	return err_set(e, ERR_SYSTEM, -ECHILD, "ward-image: it ended without a result");
+		return err_set(e, ERR_SYSTEM, -ECHILD,
+			       "image helper: it was ended by signal %d (%s)", WTERMSIG(status),
+			       strsignal(WTERMSIG(status)));
+	return err_set(e, ERR_SYSTEM, -ECHILD, "image helper: it ended without a result");
 }
 
 int image_helper_run(const struct image_job *job, struct json **ret_result, struct err *e)

@@ -4,12 +4,11 @@
  *
  * This library is linked into `ward` and knows neither network nor compression: it parses names and
  * documents, and reads and commits what is in the store.  Bytes from outside are the business of
- * `ward-image`, a helper that `ward` starts for one job at a time (image_helper_run):
+ *two helpers that `ward` starts for one job at a time (image_helper_run):
  *
- *	ward-image fetch    sees the network and the registry's credentials, and of the files only
- *	                    the blob directories; commits blobs that have the right digest and size
- *	ward-image push     the same, the other way
- *	ward-image unpack   sees blobs and one target directory, and no network
+ * `ward-registry fetch` and `push` see the network and the registry's credentials, and of the files
+ * only the blob directories; they commit blobs whose digest and size are right.  `ward-image
+ *unpack` sees blobs and one target directory, and no network.
  *
  * The store is <data>/templates/, 0700:
  *
@@ -257,9 +256,9 @@ int image_store_read(const struct image_store *s, const char *manifest_digest,
  */
 
 /*
- * Protocol: argv is "ward-image VERB"; descriptor 0 is a sealed memory file with the request
- * (JSON), 1 a pipe for events, one JSON object a line, 2 standard error; further descriptors follow
- * from 3. The last event is {"event":"result",…} or
+ * Protocol: argv is the helper's name and a verb; descriptor 0 is a sealed memory file with the
+ * request (JSON), 1 a pipe for events, one JSON object a line, 2 standard error; further
+ * descriptors follow from 3. The last event is {"event":"result",…} or
  * {"event":"error","kind":N,"code":N,"message":…,"hint":…}. Lines above IMAGE_EVENT_MAX, malformed
  * ones and a helper that ends without either are errors.
  */
@@ -267,7 +266,7 @@ enum { IMAGE_EVENT_MAX = 64 << 10 };
 
 typedef int image_event_fn(const char *event, const struct json *j, void *arg, struct err *e);
 struct image_job {
-	const char *helper; /* absolute path of ward-image */
+	const char *helper; /* absolute path */
 	const char *verb;
 	const struct json *request;
 	char *const *env; /* NULL: empty */
