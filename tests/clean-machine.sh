@@ -74,7 +74,9 @@ enter() {
 		mount -t proc proc /proc
 		cd /
 		umount -l /old
-		exec "$@"' enter "$root" "$@"
+		# Not exec: as PID 1 this shell also reaps what others leave behind, as an init does.
+		"$@"
+		exit' enter "$root" "$@"
 }
 
 enter bash /set-up.sh

@@ -23,6 +23,13 @@
 #define WARD_LANDLOCK_FS_IOCTL_DEV (1ULL << 15)
 #define WARD_LANDLOCK_NET_BIND_TCP (1ULL << 0)
 
+/* Permissions of a key, keyctl_setperm(3): no kernel header for programs has them. */
+#define WARD_KEY_POS_ALL    0x3f000000UL
+#define WARD_KEY_USR_VIEW   0x00010000UL
+#define WARD_KEY_USR_READ   0x00020000UL
+#define WARD_KEY_USR_SEARCH 0x00080000UL
+#define WARD_KEY_USR_LINK   0x00100000UL
+
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
 #endif

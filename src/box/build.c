@@ -38,6 +38,7 @@
 #include "base/compat.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/wire.h"
 #include "box/box_internal.h"
 #include "box/init_wire.h"
@@ -335,15 +336,44 @@ static void build_clear(struct box_build *b)
 	mount_list_free(&b->mounts);
 }
 
+/* The session keyring as keyctl_describe(3) tells it: "keyring;UID;GID;PERM;NAME". */
+static bool keyring_is_mine(void)
+{
+	char text[128] = "";
+	char want[32];
+
+	if (syscall(SYS_keyctl, KEYCTL_DESCRIBE, KEY_SPEC_SESSION_KEYRING, text, sizeof(text)) < 0)
+		return false;
+	text[sizeof(text) - 1] = '\0';
+	(void)snprintf(want, sizeof(want), "keyring;%u;", geteuid());
+	return text_starts(text, want);
+}
+
 /*
- * A session keyring of Ward's own: what lies in the user's is out of reach. By name, so that all
- * boxes of a user share one key of the quota. A kernel without keys has nothing to hide.
+ * A session keyring of Ward's own: what lies in the user's is out of reach.  By name, so that all
+ * boxes of a user share one key of the quota; the permission to search is what lets the next
+ * process find it.  Somebody else may have given that name to a keyring that everybody may join:
+ * theirs is not taken.  A kernel without keys has nothing to hide.
  */
 static int join_keyring(struct err *e)
 {
-	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "ward") >= 0 || errno == ENOSYS)
+	const unsigned long permissions = WARD_KEY_POS_ALL | WARD_KEY_USR_VIEW | WARD_KEY_USR_READ |
+					  WARD_KEY_USR_SEARCH | WARD_KEY_USR_LINK;
+	int r;
+
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "ward") >= 0) {
+		if (!keyring_is_mine() &&
+		    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0)
+			return err_sys(e, "session keyring");
+		(void)syscall(SYS_keyctl, KEYCTL_SETPERM, KEY_SPEC_SESSION_KEYRING, permissions);
 		return 0;
-	return err_sys(e, "session keyring");
+	}
+	if (errno == ENOSYS)
+		return 0;
+	r = err_sys(e, "session keyring");
+	if (r == -EDQUOT)
+		(void)err_hint(e, "this user owns too many keys: see /proc/key-users");
+	return r;
 }
 
 /* --- supervisor: the clone -----------------------------------------------------------------------

@@ -103,6 +103,20 @@ teardown() {
 	[ "$(find "$XDG_DATA_HOME"/ward/sandboxes/*/log -name '*.log' | wc -l)" -le 200 ]
 }
 
+@test "all boxes of a user share one of the keys that the user may own" {
+	own_keys() { grep -c ' keyring  *ward: ' /proc/keys; }
+	[ -r /proc/keys ] || skip "this kernel has no keys"
+	ward run -q -t host --name first shell -- -c true </dev/null
+	local before
+	before=$(own_keys)
+	[ "$before" -ge 1 ]
+	for name in second third fourth; do
+		ward run -q -t host --name "$name" shell -- -c true </dev/null
+	done
+	# Others of this user may end meanwhile.
+	[ "$(own_keys)" -le "$before" ]
+}
+
 @test "a sandbox in which something runs is not removed, and is called by its name" {
 	ward run -q --name box shell -- -c 'setsid sleep 600 >/dev/null 2>&1 </dev/null &'
 	run ward rm box
