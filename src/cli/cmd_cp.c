@@ -25,9 +25,9 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/tar.h"
+#include "base/tarball.h"
 #include "base/text.h"
 #include "cli/cli_internal.h"
-#include "cli/tarball.h"
 #include "cli/untar.h"
 
 enum { CP_BLOCK = 64 * 1024 };
@@ -347,7 +347,7 @@ static int send_tree(struct cli *c, struct sandbox *box, const char *path,
 
 	if (r < 0)
 		return r;
-	r = tarball_write(path, target->root, s.fd, &skipped, e);
+	r = tarball_write(path, target->root, NULL, s.fd, &skipped, e);
 	ended = stream_finish(&s, &theirs);
 	/* When the other end refuses the stream, its reason is the one to tell. */
 	if (ended < 0 && (r == 0 || r == -EPIPE)) {

@@ -381,8 +381,8 @@ static int native_copy(const struct sandbox *s, const char *path, int tar_fd, bo
 	if (r < 0)
 		return r;
 	/* As root inside, like `docker cp`: the user owns the sandbox and may see all of it. */
-	return out ? control_copy_out(conn, path, true, tar_fd, e)
-		   : control_copy_in(conn, path, true, tar_fd, e);
+	return out ? control_copy_out(conn, path, COPY_AS_ROOT, tar_fd, e)
+		   : control_copy_in(conn, path, COPY_AS_ROOT, tar_fd, e);
 }
 
 static int native_copy_out(struct engine_context *c, const struct sandbox *s, const char *path,

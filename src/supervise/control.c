@@ -313,7 +313,7 @@ static int copy(struct client *c, struct wire_msg *m, enum start_op op)
 		return refuse(c, -EINVAL, "the path in the sandbox is not absolute");
 	strv_take(&spec.argv, xstrndup(m->data, m->len));
 	spec.cwd = xstrdup("/");
-	spec.user = m->h.arg ? xstrdup("0:0") : NULL;
+	spec.user = m->h.arg & COPY_AS_ROOT ? xstrdup("0:0") : NULL;
 	if (session_start(c->sup, &spec, op, &peer, &s, &e) < 0) {
 		client_error(c, &e);
 		return 0;
@@ -333,7 +333,7 @@ static int on_copy_out(struct client *c, struct wire_msg *m)
 
 static int on_copy_in(struct client *c, struct wire_msg *m)
 {
-	return copy(c, m, START_TAR_IN);
+	return copy(c, m, m->h.arg & COPY_MISSING ? START_TAR_MISSING : START_TAR_IN);
 }
 
 /* --- the table ------------------------------------------------------------------------------- */

@@ -255,14 +255,14 @@ static int copy_result(const struct wire_msg *m, struct err *e)
 	return err_set(e, ERR_INPUT, -EIO, "%s", text.len ? buf_str(&text) : "copy failed");
 }
 
-static int copy(int fd, uint16_t type, const char *path, bool as_root, int tar_fd, struct err *e)
+static int copy(int fd, uint16_t type, const char *path, unsigned flags, int tar_fd, struct err *e)
 {
 	auto_free struct wire_msg *m = xcalloc(1, sizeof(*m));
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	struct sigaction before;
 	struct err transfer = ERR_INIT;
 	int stream;
-	int r = send_request(fd, type, as_root, path, strlen(path), NULL, 0, e);
+	int r = send_request(fd, type, flags, path, strlen(path), NULL, 0, e);
 
 	if (r == 0)
 		r = await(fd, CONTROL_STARTED, m, e);
@@ -291,12 +291,12 @@ static int copy(int fd, uint16_t type, const char *path, bool as_root, int tar_f
 	return r;
 }
 
-int control_copy_out(int fd, const char *path, bool as_root, int tar_fd, struct err *e)
+int control_copy_out(int fd, const char *path, unsigned flags, int tar_fd, struct err *e)
 {
-	return copy(fd, CONTROL_COPY_OUT, path, as_root, tar_fd, e);
+	return copy(fd, CONTROL_COPY_OUT, path, flags, tar_fd, e);
 }
 
-int control_copy_in(int fd, const char *path, bool as_root, int tar_fd, struct err *e)
+int control_copy_in(int fd, const char *path, unsigned flags, int tar_fd, struct err *e)
 {
-	return copy(fd, CONTROL_COPY_IN, path, as_root, tar_fd, e);
+	return copy(fd, CONTROL_COPY_IN, path, flags, tar_fd, e);
 }

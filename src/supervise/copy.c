@@ -10,7 +10,8 @@
  * "/."), hard links become copies, sockets, FIFOs and devices are left out with a note on fd 2.
  * Unpack: PATH is an existing directory; entries with "..", absolute ones, and ones that would go
  * through a symlink are refused; as root inside, what is made gets the owner of PATH; set-id bits
- * are not restored; directories get their mode and time at the end.
+ * are not restored; directories get their mode and time at the end.  With `missing`, nothing that
+ * exists is touched, and an entry whose place is behind a link or a file is passed over.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -258,6 +259,7 @@ struct late { /* a directory whose mode and time are set at the end */
 struct unpack {
 	int base;
 	bool give; /* as root inside: what is made gets the owner of PATH */
+	bool missing;
 	uid_t uid;
 	gid_t gid;
 	int fd; /* the file being written */
@@ -369,6 +371,11 @@ static int make_hardlink(struct unpack *u, int parent, const char *name, const c
 	return r;
 }
 
+static bool exists(int dir, const char *name)
+{
+	return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int begin_entry(struct unpack *u, const struct tar_entry *t, struct err *e)
 {
 	auto_free char *path = clean_name(t->path);
@@ -381,8 +388,12 @@ static int begin_entry(struct unpack *u, const struct tar_entry *t, struct err *
 	if (!path[0])
 		return t->type == TAR_DIR ? 0 : entry_error(t->path, e, -EISDIR);
 	r = parent_of(u, path, &parent, &name, e);
+	if (u->missing && (r == -ELOOP || r == -ENOTDIR || r == -EXDEV))
+		return 0;
 	if (r < 0)
 		return r;
+	if (u->missing && exists(parent, name))
+		return 0;
 	if (t->type == TAR_DIR) {
 		r = make_dir(u, parent, name, path, t);
 		return r < 0 ? entry_error(path, e, r) : 0;
@@ -492,10 +503,10 @@ static void finish_dirs(struct unpack *u)
 	free(u->late);
 }
 
-int copy_unpack(const char *path, int in_fd, struct err *e)
+int copy_unpack(const char *path, bool missing, int in_fd, struct err *e)
 {
 	auto_free char *shown = text_escaped(path);
-	struct unpack u = { .fd = -1 };
+	struct unpack u = { .fd = -1, .missing = missing };
 	struct stat st;
 	int r;
 

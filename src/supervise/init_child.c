@@ -219,7 +219,7 @@ static _Noreturn void run_copy(const struct start_request *r)
 	/* The code below is init's own: programs of the same user shall not look into it. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	code = r->op == START_TAR_OUT ? copy_pack(r->argv[0], 1, &e)
-				      : copy_unpack(r->argv[0], 0, &e);
+				      : copy_unpack(r->argv[0], r->op == START_TAR_MISSING, 0, &e);
 	if (code < 0)
 		dprintf(2, "%s\n", e.message);
 	_exit(code < 0 ? 1 : 0);

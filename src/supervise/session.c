@@ -96,7 +96,7 @@ static int open_pipe(struct session *s, int ours, bool nonblock, int *ret_ours, 
 static int open_stdio(struct session *s, enum start_op op, int inside[3], int *ret_peer,
 		      struct err *e)
 {
-	int peer_stream = op == START_TAR_IN ? 0 : op == START_TAR_OUT ? 1 : -1;
+	int peer_stream = op == START_EXEC ? -1 : op == START_TAR_OUT ? 1 : 0;
 	int r;
 
 	if (s->spec.tty)

@@ -71,10 +71,14 @@ int control_stop(int fd, unsigned grace_ms, bool only_idle, struct err *e);
 /*
  * Copy: a tar stream made or unpacked by a confined process inside. out: PATH's tree is written to
  * tar_fd as tar; in: the tar stream from tar_fd is unpacked below PATH (which must be a directory).
- * Runs as the agent (as root inside when as_root).
+ * flags: COPY_*. Runs as the agent unless COPY_AS_ROOT says otherwise.
  */
-int control_copy_out(int fd, const char *path, bool as_root, int tar_fd, struct err *e);
-int control_copy_in(int fd, const char *path, bool as_root, int tar_fd, struct err *e);
+enum copy_flags {
+	COPY_AS_ROOT = 1 << 0, /* as root inside */
+	COPY_MISSING = 1 << 1, /* in: what exists stays, and so does what is behind a link */
+};
+int control_copy_out(int fd, const char *path, unsigned flags, int tar_fd, struct err *e);
+int control_copy_in(int fd, const char *path, unsigned flags, int tar_fd, struct err *e);
 
 struct relay_options {
 	bool tty;		 /* put the user's terminal into raw mode and forward its size */

@@ -46,7 +46,7 @@ enum init_wire {
 	INIT_WIRE_SWEPT,	/* arg: 1 = final; payload: lines of text */
 };
 
-enum start_op { START_EXEC, START_TAR_OUT, START_TAR_IN, START_OP_MAX };
+enum start_op { START_EXEC, START_TAR_OUT, START_TAR_IN, START_TAR_MISSING, START_OP_MAX };
 enum { START_BYTES_MAX = 2 << 20, START_STRINGS_MAX = 32768 };
 
 /* What init runs. The strings point into `bytes`; argv and env are NULL-terminated. */
@@ -113,9 +113,10 @@ struct sweep_dir { /* a writable workspace, opened before the first program ran 
 void init_sweep(const struct sweep_dir *dirs, size_t n, const struct box_ids *ids, bool give,
 		struct buf *report);
 
-/* The confined end of `ward cp`: PATH to a tar stream on fd 1, or from one on fd 0. */
+/* The confined end of `ward cp`: PATH to a tar stream on fd 1, or from one on fd 0. missing: what
+ * exists stays as it is, and what is behind a link is left alone. */
 int copy_pack(const char *path, int out_fd, struct err *e);
-int copy_unpack(const char *path, int in_fd, struct err *e);
+int copy_unpack(const char *path, bool missing, int in_fd, struct err *e);
 
 /* --- client <-> supervisor ------------------------------------------------------------------- */
 
@@ -130,7 +131,7 @@ enum control_wire {
 	CONTROL_SESSIONS,
 	CONTROL_INFO,
 	CONTROL_STOP,	  /* arg: grace in milliseconds, and CONTROL_STOP_IDLE */
-	CONTROL_COPY_OUT, /* arg: 1 = as root inside; payload: path */
+	CONTROL_COPY_OUT, /* arg: COPY_*; payload: path */
 	CONTROL_COPY_IN,
 	CONTROL_REQUEST_MAX,
 	/* supervisor -> client */

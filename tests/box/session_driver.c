@@ -213,9 +213,9 @@ static int do_client(int fd, const char *verb, int argc, char **argv)
 			return 2;
 		r = control_signal(fd, (uint32_t)id, (int)n, &e);
 	} else if (strcmp(verb, "out") == 0 && argc > 1) {
-		r = control_copy_out(fd, argv[1], true, 1, &e);
+		r = control_copy_out(fd, argv[1], COPY_AS_ROOT, 1, &e);
 	} else if (strcmp(verb, "in") == 0 && argc > 1) {
-		r = control_copy_in(fd, argv[1], true, 0, &e);
+		r = control_copy_in(fd, argv[1], COPY_AS_ROOT, 0, &e);
 	} else {
 		return 2;
 	}

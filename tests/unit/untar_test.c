@@ -19,7 +19,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/mem.h"
-#include "cli/tarball.h"
+#include "base/tarball.h"
 #include "cli/untar.h"
 
 static char top[] = "/tmp/untar-test.XXXXXX";
@@ -354,7 +354,7 @@ static void there_and_back(void **state)
 	write_file("src/f", "one");
 	write_file("src/sub/g", "two");
 	fd = open(archive, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_int_equal(tarball_write(dir, "named", fd, &skipped, &e), 0);
+	assert_int_equal(tarball_write(dir, "named", NULL, fd, &skipped, &e), 0);
 	assert_int_equal(skipped, 1);
 	assert_int_equal(fs_read_at(AT_FDCWD, archive, 1 << 20, &b, NULL), 0);
 	assert_int_equal(unpack_n(&b, "back", 777, NULL), 0);
@@ -365,18 +365,30 @@ static void there_and_back(void **state)
 	auto_free char *copied = at("back/link");
 
 	assert_int_equal(readlink(copied, target, sizeof(target)), 3);
+	/* Within limits: four entries without the FIFO, six bytes. */
+	struct tarball_limits most = { .entries = 5, .bytes = 6 };
+
+	assert_int_equal(tarball_write(dir, "named", &most, fd, &skipped, &e), 0);
+	most.no_links = true;
+	most.entries = 4;
+	assert_int_equal(tarball_write(dir, "named", &most, fd, &skipped, &e), 0);
+	assert_int_equal(skipped, 2);
+	most.entries = 3;
+	assert_int_equal(tarball_write(dir, "named", &most, fd, &skipped, &e), -EFBIG);
+	most = (struct tarball_limits){ .entries = 5, .bytes = 5 };
+	assert_int_equal(tarball_write(dir, "named", &most, fd, &skipped, &e), -EFBIG);
 	/* One file alone, and what is neither. */
 	buf_reset(&b);
 	assert_int_equal(ftruncate(fd, 0), 0);
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	assert_int_equal(tarball_write(loose, "renamed", fd, &skipped, &e), 0);
+	assert_int_equal(tarball_write(loose, "renamed", NULL, fd, &skipped, &e), 0);
 	assert_int_equal(fs_read_at(AT_FDCWD, archive, 1 << 20, &b, NULL), 0);
 	assert_int_equal(unpack_n(&b, "single", 777, NULL), 0);
 	free(steal(&text));
 	text = read_file("single");
 	assert_string_equal(text, "one");
-	assert_int_equal(tarball_write(fifo, "x", fd, &skipped, &e), -ENOTSUP);
-	assert_int_equal(tarball_write("/nonexistent/x", "x", fd, &skipped, &e), -ENOENT);
+	assert_int_equal(tarball_write(fifo, "x", NULL, fd, &skipped, &e), -ENOTSUP);
+	assert_int_equal(tarball_write("/nonexistent/x", "x", NULL, fd, &skipped, &e), -ENOENT);
 }
 
 int main(void)

@@ -6,11 +6,12 @@
  * beneath the top without following links, and what is read is what fstat said about the open file.
  * Directories wait on a list, not on the stack, so that depth costs nothing.
  */
-#include "cli/tarball.h"
+#include "base/tarball.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,6 +29,9 @@ struct tarball {
 	int out;
 	int top; /* the tree's root, when it is a directory */
 	const char *root;
+	const struct tarball_limits *limits; /* NULL: none */
+	uint64_t entries;
+	uint64_t bytes;
 	struct strv dirs; /* paths below the root that are still to be listed */
 	size_t skipped;
 };
@@ -52,6 +56,17 @@ static char *entry_name(const struct tarball *t, const char *relative)
 	return *relative ? fs_join(t->root, relative) : xstrdup(t->root);
 }
 
+static int count(struct tarball *t, enum tar_type type, const struct stat *st, struct err *e)
+{
+	t->entries++;
+	t->bytes += type == TAR_FILE ? (uint64_t)st->st_size : 0;
+	if (!t->limits || (t->entries <= t->limits->entries && t->bytes <= t->limits->bytes))
+		return 0;
+	return err_set(e, ERR_INPUT, -EFBIG,
+		       "more than %" PRIu64 " files or %" PRIu64 " bytes in it", t->limits->entries,
+		       t->limits->bytes);
+}
+
 static int header(struct tarball *t, enum tar_type type, const char *relative, const char *link,
 		  const struct stat *st, struct err *e)
 {
@@ -64,7 +79,10 @@ static int header(struct tarball *t, enum tar_type type, const char *relative, c
 				   .mode = st->st_mode & 0777,
 				   .mtime = st->st_mtim.tv_sec,
 				   .mtime_ns = (uint32_t)st->st_mtim.tv_nsec };
-	int r = tar_write_header(&b, &entry, e);
+	int r = count(t, type, st, e);
+
+	if (r == 0)
+		r = tar_write_header(&b, &entry, e);
 
 	return r < 0 ? r : flush(t, &b, e);
 }
@@ -138,7 +156,7 @@ static int add(struct tarball *t, int dir, const char *last, const char *relativ
 		return errno == ENOENT ? 0 : fail(e, -errno, relative);
 	if (S_ISREG(st.st_mode))
 		return add_file(t, dir, last, relative, e);
-	if (S_ISLNK(st.st_mode))
+	if (S_ISLNK(st.st_mode) && !(t->limits && t->limits->no_links))
 		return add_link(t, dir, last, relative, &st, e);
 	if (S_ISDIR(st.st_mode)) {
 		strv_add(&t->dirs, relative);
@@ -189,9 +207,10 @@ static int write_tree(struct tarball *t, const struct stat *st, struct err *e)
 	return r;
 }
 
-int tarball_write(const char *path, const char *root, int fd, size_t *ret_skipped, struct err *e)
+int tarball_write(const char *path, const char *root, const struct tarball_limits *limits, int fd,
+		  size_t *ret_skipped, struct err *e)
 {
-	struct tarball t = { .out = fd, .top = -1, .root = root };
+	struct tarball t = { .out = fd, .top = -1, .root = root, .limits = limits };
 	auto_buf end = BUF_INIT;
 	struct stat st;
 	int r = 0;
