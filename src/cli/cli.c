@@ -174,6 +174,17 @@ static void foreign_option(const struct cli *c, char *const *args, size_t n, str
 	}
 }
 
+/* What the engine tells while a program waits to be started. */
+static void on_say(void *arg, enum engine_say what, const char *text)
+{
+	const struct cli *c = arg;
+
+	if (what == ENGINE_SAY_OUTPUT)
+		term_warn("| %s", text);
+	else
+		term_note(c, "%s", text);
+}
+
 static int run_verb(struct cli *c, char **args, size_t n, struct err *e)
 {
 	int r = options_parse(c->verb->options, c->verb->noptions, c->verb->stop_at_operand, args,
@@ -200,6 +211,8 @@ static int run_verb(struct cli *c, char **args, size_t n, struct err *e)
 		if (r < 0)
 			return r;
 		c->ops = &engine_native;
+		c->engine.say = on_say;
+		c->engine.say_arg = c;
 	}
 	r = c->verb->run(c, e);
 	if (!c->verb->no_engine)
@@ -222,7 +235,8 @@ static int dispatch(const char *program, const struct verb *v, char **args, size
 	return r;
 }
 
-/* --- hidden commands, used by the build and by completion scripts ----------------------------- */
+/* --- hidden commands, used by the build and by completion scripts
+ * ----------------------------- */
 
 static int hidden_man(const char *name)
 {

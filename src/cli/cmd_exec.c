@@ -145,11 +145,17 @@ static bool flag(const struct json *j, const char *key)
 	return json_get_bool(j, key, &b) == 0 && b;
 }
 
+static const char *kind_of(const struct json *session)
+{
+	const char *kind = "";
+
+	(void)json_get_string(session, "kind", &kind);
+	return kind;
+}
+
 static bool is_agent(const struct json *session)
 {
-	const char *kind = NULL;
-
-	return json_get_string(session, "kind", &kind) == 0 && strcmp(kind, "agent") == 0;
+	return strcmp(kind_of(session), "agent") == 0;
 }
 
 /*
@@ -317,7 +323,7 @@ static void session_row(struct term_table *t, const struct json *s)
 	for (size_t i = 0; i < argv.n; i++)
 		buf_printf(&command, "%s%s", i ? " " : "", argv.v[i]);
 	term_table_cell(t, buf_str(&number));
-	term_table_cell(t, is_agent(s) ? "agent" : "exec");
+	term_table_cell(t, kind_of(s));
 	term_table_cell(t, buf_str(&status));
 	term_table_cell(t, flag(s, "tty") ? "yes" : "no");
 	term_table_cell(t, age);

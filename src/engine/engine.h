@@ -16,9 +16,17 @@
 #include "spec/spec.h"
 #include "state/state.h"
 
+enum engine_say {
+	ENGINE_SAY_PROGRESS, /* what is going on */
+	ENGINE_SAY_OUTPUT,   /* a line that a step which failed has printed */
+};
 struct engine_context {
 	struct state_paths paths;
 	struct spec_config *config;
+	/* Set by the caller, may be NULL: what long work tells, one line without its end. The text
+	 * may come from a kit or from inside. */
+	void (*say)(void *arg, enum engine_say what, const char *text);
+	void *say_arg;
 };
 int engine_context_init(struct engine_context *ret, struct err *e);
 void engine_context_clear(struct engine_context *c);

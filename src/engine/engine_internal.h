@@ -3,6 +3,7 @@
 #ifndef WARD_ENGINE_ENGINE_INTERNAL_H
 #define WARD_ENGINE_ENGINE_INTERNAL_H
 
+#include "base/tarball.h"
 #include "box/box.h"
 #include "engine/engine.h"
 
@@ -35,6 +36,32 @@ struct host_program {
 void host_program_clear(struct host_program *p);
 int host_program_resolve(const char *path, const char *home, const struct spec *s,
 			 struct host_program *ret, struct err *e);
+
+/* The spec and the kit that a stored sandbox was made from. */
+struct native_loaded {
+	struct spec *spec;
+	struct kit *kit;
+};
+int native_load(struct engine_context *c, const struct sandbox *s, struct native_loaded *ret,
+		struct err *e);
+void native_loaded_clear(struct native_loaded *l);
+
+/* native_provision.c: before the supervisor starts, with the life lock in hand: note what is to be
+ * done in the box. */
+int native_provision_begin(const struct sandbox *s, const struct spec *spec, const struct kit *k,
+			   struct err *e);
+/* Do what is noted, or wait for who does it. -ENOTCONN: the box does not run (any more). */
+int native_provision(struct engine_context *c, const struct sandbox *s, struct err *e);
+/* A file or directory of the host, unpacked inside by a confined process. */
+struct native_tree {
+	const char *source;
+	const char *root;   /* its name in target; "." for the contents of a directory */
+	const char *target; /* a directory inside */
+	unsigned flags;	    /* COPY_* */
+	struct tarball_limits limits;
+};
+int native_place_tree(struct engine_context *c, const struct sandbox *s,
+		      const struct native_tree *t, struct err *e);
 
 /* native_logs.c */
 int native_sessions(struct engine_context *c, const struct sandbox *s, struct json **ret,

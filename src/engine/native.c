@@ -22,23 +22,17 @@
 enum { START_WAIT_MS = 30000, START_POLL_MS = 5, REMOVE_GRACE_MS = 2000, IDS_FILE_MAX = 4096 };
 #define IDS_FILE "ids.json"
 
-/* The spec and the kit that a stored sandbox was made from. */
-struct loaded {
-	struct spec *spec;
-	struct kit *kit;
-};
-
-static void loaded_clear(struct loaded *l)
+void native_loaded_clear(struct native_loaded *l)
 {
 	spec_free(l->spec);
 	kit_free(l->kit);
 }
 
-static int load(struct engine_context *c, const struct sandbox *s, struct loaded *ret,
+int native_load(struct engine_context *c, const struct sandbox *s, struct native_loaded *ret,
 		struct err *e)
 {
 	struct kit_extras extras = { 0 };
-	struct loaded l = { 0 };
+	struct native_loaded l = { 0 };
 	int r;
 
 	if (!s->spec) {
@@ -53,7 +47,7 @@ static int load(struct engine_context *c, const struct sandbox *s, struct loaded
 	r = kit_load(l.spec->agent, c->paths.config, &extras, &l.kit, e);
 	kit_extras_clear(&extras);
 	if (r < 0) {
-		loaded_clear(&l);
+		native_loaded_clear(&l);
 		return r;
 	}
 	*ret = l;
@@ -207,7 +201,7 @@ static int check_workspace(const struct spec_workspace *w, struct err *e)
 static int start_locked(struct engine_context *c, const struct sandbox *s, int lock_fd,
 			struct err *e)
 {
-	struct loaded l = { 0 };
+	struct native_loaded l = { 0 };
 	struct box_config *b = NULL;
 	auto_free char *rules = NULL;
 	auto_free char *init_path = NULL;
@@ -215,7 +209,7 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 	struct supervise_params p;
 	int r;
 
-	r = load(c, s, &l, e);
+	r = native_load(c, s, &l, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < l.spec->nworkspaces; i++)
@@ -230,6 +224,8 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 		r = native_helper("ward-init", &init_path, e);
 	if (r == 0)
 		r = native_helper("ward-proxy", &proxy_path, e);
+	if (r == 0)
+		r = native_provision_begin(s, l.spec, l.kit, e);
 	if (r == 0) {
 		p = (struct supervise_params){ .sandbox = s,
 					       .config = b,
@@ -240,7 +236,7 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 		r = supervise_start(&p, lock_fd, e);
 	}
 	box_config_free(b);
-	loaded_clear(&l);
+	native_loaded_clear(&l);
 	return r;
 }
 
@@ -324,7 +320,9 @@ static int native_exec(struct engine_context *c, const struct sandbox *s,
 	if (!session->cwd)
 		session->cwd = xstrdup(spec->workspaces[0].path);
 	spec_free(spec);
-	r = control_connect(s, &conn, e);
+	r = native_provision(c, s, e);
+	if (r == 0)
+		r = control_connect(s, &conn, e);
 	if (r < 0)
 		return r;
 	r = control_start(conn, session, detach, ret_id, e);

@@ -299,7 +299,13 @@ int spec_rules_text(const struct spec *s, const struct kit *k, char **ret, struc
  * A program to run in a sandbox: what `run`, `exec` and `attach` ask for.  argv[0] is looked up in
  * the PATH of env, inside.
  */
-enum spec_session_kind { SPEC_SESSION_AGENT, SPEC_SESSION_EXEC, SPEC_SESSION_KIND_MAX };
+enum spec_session_kind {
+	SPEC_SESSION_AGENT,
+	SPEC_SESSION_EXEC,
+	SPEC_SESSION_SETUP, /* a step of a kit */
+	SPEC_SESSION_KIND_MAX
+};
+const char *spec_session_kind_name(enum spec_session_kind k);
 struct spec_session {
 	enum spec_session_kind kind;
 	struct strv argv;

@@ -29,6 +29,7 @@ _Static_assert(ARRAY_SIZE(template_kinds) == SPEC_TEMPLATE_KIND_MAX, "a name for
 static const char *const session_kinds[] = {
 	[SPEC_SESSION_AGENT] = "agent",
 	[SPEC_SESSION_EXEC] = "exec",
+	[SPEC_SESSION_SETUP] = "setup",
 };
 _Static_assert(ARRAY_SIZE(session_kinds) == SPEC_SESSION_KIND_MAX, "a name for every kind");
 
@@ -52,9 +53,14 @@ static const char *network_name(unsigned i)
 	return policy_preset_name((enum policy_preset)i);
 }
 
+const char *spec_session_kind_name(enum spec_session_kind k)
+{
+	return k < SPEC_SESSION_KIND_MAX ? session_kinds[k] : "?";
+}
+
 static const char *session_kind_name(unsigned i)
 {
-	return session_kinds[i];
+	return spec_session_kind_name((enum spec_session_kind)i);
 }
 
 /* Members */

@@ -7,11 +7,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -157,6 +160,62 @@ int control_signal(int fd, uint32_t id, int signo, struct err *e)
 	if (r == 0)
 		wire_msg_clear(m);
 	return r;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* 0 when something can be read before `end` (0: never ends). */
+static int wait_readable(int fd, uint64_t end, struct err *e)
+{
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		uint64_t now = end ? now_ms() : 0;
+		uint64_t left = end > now ? end - now : 0;
+		int n = poll(&p, 1, !end ? -1 : left > INT_MAX ? INT_MAX : (int)left);
+
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return err_sys(e, "control socket");
+		if (n == 0 && now_ms() >= end)
+			return err_set(e, ERR_CONFLICT, -ETIMEDOUT, "it did not end in time");
+	}
+}
+
+int control_wait(int fd, size_t max, uint64_t timeout_ms, struct buf *tail, int *ret_code,
+		 struct err *e)
+{
+	auto_free struct wire_msg *m = xcalloc(1, sizeof(*m));
+	uint64_t end = timeout_ms ? now_ms() + timeout_ms : 0;
+	int r;
+
+	for (;;) {
+		r = wait_readable(fd, end, e);
+		if (r < 0)
+			return r;
+		r = wire_recv(fd, m);
+		if (r == -EINTR)
+			continue;
+		if (r <= 0)
+			return not_running(e);
+		if (m->h.type == CONTROL_OUTPUT) {
+			buf_add(tail, m->data, m->len);
+			if (tail->len > max)
+				buf_consume(tail, tail->len - max);
+		}
+		if (m->h.type == CONTROL_EXITED) {
+			*ret_code = (int)(m->h.arg & 0xff);
+			wire_msg_clear(m);
+			return 0;
+		}
+		wire_msg_clear(m);
+	}
 }
 
 static int document(int fd, uint16_t type, struct json **ret, struct err *e)

@@ -270,7 +270,7 @@ struct json *session_to_json(const struct session *s)
 	char when[32];
 
 	json_set_uint(j, "id", s->id);
-	json_set_string(j, "kind", s->spec.kind == SPEC_SESSION_AGENT ? "agent" : "exec");
+	json_set_string(j, "kind", spec_session_kind_name(s->spec.kind));
 	json_set_strv(j, "argv", &s->spec.argv);
 	json_set_bool(j, "tty", s->spec.tty);
 	text_rfc3339(s->started_at, when);

@@ -60,6 +60,12 @@ int control_start(int fd, const struct spec_session *s, bool detach, uint32_t *r
  * output comes first. */
 int control_attach(int fd, uint32_t id, uint32_t *ret_id, struct err *e);
 int control_signal(int fd, uint32_t id, int signo, struct err *e);
+/*
+ * Wait for the end of the attached session; the last `max` bytes of its output are left in *tail.
+ * -ETIMEDOUT after timeout_ms (0: never): it goes on; -ENOTCONN: the box is gone.
+ */
+int control_wait(int fd, size_t max, uint64_t timeout_ms, struct buf *tail, int *ret_code,
+		 struct err *e);
 /* JSON array: id, kind, argv, tty, started_at, pid, attached, running, exit_code. */
 int control_sessions(int fd, struct json **ret, struct err *e);
 /* JSON object of what is in force, measured: namespaces, id mode, seccomp, landlock, capabilities,
