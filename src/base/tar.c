@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tar: the reader.
+ * tar: the reader; extended headers are understood by tar_extended.c.
  *
  * A state machine over blocks.  Headers are collected into one block; the data of extended headers
  * into a bounded buffer; the data of files is passed through.  What extended headers say is kept
@@ -20,42 +20,6 @@
 #include "base/mem.h"
 #include "base/tar_internal.h"
 #include "base/text.h"
-
-enum state {
-	R_HEADER, /* collecting a header block */
-	R_META,	  /* collecting the data of an extended header */
-	R_DATA,	  /* passing on the data of a file */
-	R_PAD,	  /* dropping the rest of the last block */
-	R_END,
-	R_FAILED,
-};
-
-/* The extended values that may precede an entry. */
-enum key { KEY_PATH, KEY_LINK, KEY_SIZE, KEY_MTIME, KEY_UID, KEY_GID, KEY_MAX };
-
-static const char *const key_names[] = {
-	[KEY_PATH] = "path",   [KEY_LINK] = "linkpath", [KEY_SIZE] = "size",
-	[KEY_MTIME] = "mtime", [KEY_UID] = "uid",	[KEY_GID] = "gid",
-};
-_Static_assert(ARRAY_SIZE(key_names) == KEY_MAX, "one name per key");
-
-struct tar_reader {
-	struct tar_limits limits; /* what is left of them */
-	enum state state;
-	struct tar_header block;
-	size_t have;   /* bytes of block that are there */
-	bool zero;     /* the last block was a zero block */
-	uint64_t left; /* bytes of data still to come */
-	size_t pad;    /* bytes of padding behind them */
-	char meta;     /* type of the extended header being collected; 0: an entry */
-	bool had_pax;  /* an 'x' came before this entry */
-	struct buf data;
-	unsigned set;	    /* bit per key: pending */
-	struct buf name[2]; /* KEY_PATH, KEY_LINK */
-	uint64_t number[KEY_MAX];
-	int64_t mtime;
-	uint32_t mtime_ns;
-};
 
 uint32_t tar_checksum(const struct tar_header *h)
 {
@@ -88,6 +52,8 @@ void tar_reader_free(struct tar_reader *r)
 	buf_free(&r->data);
 	buf_free(&r->name[KEY_PATH]);
 	buf_free(&r->name[KEY_LINK]);
+	for (size_t i = 0; i < TAR_XATTRS_MAX; i++)
+		buf_free(&r->xattr_data[i]);
 	free(r);
 }
 
@@ -146,159 +112,6 @@ static int add_name(struct buf *out, const char *field, size_t size)
 	return 0;
 }
 
-/* Note an extended value; a second one for the same entry would be a choice of readers. */
-static int claim(struct tar_reader *r, enum key key, struct err *e)
-{
-	if ((r->set & 1U << key) != 0)
-		return err_set(e, ERR_INPUT, EBADMSG, "tar archive: %s is given twice",
-			       key_names[key]);
-	r->set |= 1U << key;
-	return 0;
-}
-
-static int take_name(struct tar_reader *r, enum key key, const char *s, size_t n, struct err *e)
-{
-	int rc = claim(r, key, e);
-
-	if (rc < 0)
-		return rc;
-	if (n == 0 || n > TAR_NAME_MAX)
-		return bad(e, "a name is empty or longer than 4096 bytes");
-	if (memchr(s, '\0', n) != NULL)
-		return bad(e, "NUL in a name");
-	buf_reset(&r->name[key]);
-	buf_add(&r->name[key], s, n);
-	return 0;
-}
-
-/* "[-]SECONDS[.FRACTION]"; digits behind the ninth are dropped. */
-static int parse_time(const char *s, int64_t *ret, uint32_t *ret_ns)
-{
-	bool negative = s[0] == '-';
-	size_t whole = strspn(s + negative, "0123456789");
-	const char *p = s + negative + whole;
-	uint32_t ns = 0, unit = 100000000;
-	char text[24];
-	uint64_t seconds;
-
-	if (whole >= sizeof(text))
-		return -EBADMSG;
-	memcpy(text, s + negative, whole);
-	text[whole] = '\0';
-	if (text_u64(text, INT64_MAX, &seconds) < 0)
-		return -EBADMSG;
-	if (*p == '.') {
-		for (p++; *p >= '0' && *p <= '9'; p++, unit /= 10)
-			ns += unit * (uint32_t)(*p - '0');
-	}
-	if (*p != '\0')
-		return -EBADMSG;
-	*ret = negative ? -(int64_t)seconds : (int64_t)seconds;
-	*ret_ns = ns;
-	if (negative && ns != 0) {
-		*ret -= 1;
-		*ret_ns = 1000000000 - ns;
-	}
-	return 0;
-}
-
-/* One pax value; what follows it in memory is not NUL, so numbers are copied. */
-static int take_value(struct tar_reader *r, enum key key, const char *s, size_t n, struct err *e)
-{
-	char text[64];
-	int rc;
-
-	if (key == KEY_PATH || key == KEY_LINK)
-		return take_name(r, key, s, n, e);
-	rc = claim(r, key, e);
-	if (rc < 0)
-		return rc;
-	if (n >= sizeof(text) || memchr(s, '\0', n) != NULL)
-		return bad(e, "invalid number in an extended header");
-	memcpy(text, s, n);
-	text[n] = '\0';
-	if (key == KEY_MTIME)
-		rc = parse_time(text, &r->mtime, &r->mtime_ns);
-	else
-		rc = text_u64(text, INT64_MAX, &r->number[key]);
-	return rc < 0 ? bad(e, "invalid number in an extended header") : 0;
-}
-
-/* Cut one record "LENGTH key=value\n" off the front; 0 or -EBADMSG. */
-static int next_record(const char **p, size_t *left, const char **ret_key, size_t *ret_n)
-{
-	char text[8];
-	size_t n = 0;
-	uint64_t length;
-
-	while (n < *left && n < sizeof(text) - 1 && (*p)[n] >= '0' && (*p)[n] <= '9') {
-		text[n] = (*p)[n];
-		n++;
-	}
-	text[n] = '\0';
-	if (n == *left || (*p)[n] != ' ' || text_u64(text, *left, &length) < 0)
-		return -EBADMSG;
-	/* At least the digits, the space, one byte of key, "=" and the newline. */
-	if (length < n + 4 || (*p)[length - 1] != '\n')
-		return -EBADMSG;
-	*ret_key = *p + n + 1;
-	*ret_n = (size_t)length - n - 2;
-	*p += length;
-	*left -= (size_t)length;
-	return 0;
-}
-
-static bool key_is(const char *key, size_t n, const char *name)
-{
-	return strlen(name) == n && memcmp(key, name, n) == 0;
-}
-
-static int take_pax(struct tar_reader *r, bool global, struct err *e)
-{
-	const char *p = buf_str(&r->data);
-	size_t left = r->data.len;
-
-	while (left > 0) {
-		const char *key, *eq;
-		size_t n, nkey, k;
-		int rc;
-
-		if (next_record(&p, &left, &key, &n) < 0)
-			return bad(e, "invalid extended header");
-		eq = memchr(key, '=', n);
-		if (eq == NULL || eq == key || memchr(key, '\0', (size_t)(eq - key)) != NULL)
-			return bad(e, "invalid extended header");
-		nkey = (size_t)(eq - key);
-		if (nkey >= 10 && memcmp(key, "GNU.sparse", 10) == 0)
-			return err_set(e, ERR_INPUT, ENOTSUP,
-				       "tar archive: sparse files are not supported");
-		for (k = 0; k < KEY_MAX && !key_is(key, nkey, key_names[k]); k++)
-			;
-		if (k == KEY_MAX)
-			continue;
-		if (global)
-			return err_set(e, ERR_INPUT, ENOTSUP,
-				       "tar archive: a global header sets %s", key_names[k]);
-		rc = take_value(r, (enum key)k, eq + 1, n - nkey - 1, e);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-/* The data of an extended header is complete. */
-static int take_meta(struct tar_reader *r, struct err *e)
-{
-	size_t n = r->data.len;
-	const char *s = buf_str(&r->data);
-
-	if (r->meta == 'x' || r->meta == 'g')
-		return take_pax(r, r->meta == 'g', e);
-	while (n > 0 && s[n - 1] == '\0')
-		n--;
-	return take_name(r, r->meta == 'L' ? KEY_PATH : KEY_LINK, s, n, e);
-}
-
 /* An extended header begins: its size is bounded, and so is how many precede one entry. */
 static int begin_meta(struct tar_reader *r, uint64_t size, struct err *e)
 {
@@ -351,18 +164,21 @@ static int settle_names(struct tar_reader *r, struct err *e)
 	return path->len == 0 ? bad(e, "empty name") : 0;
 }
 
-static int type_of(char letter, enum tar_type *ret)
+static int type_of(char letter, bool layer, enum tar_type *ret)
 {
 	static const struct {
 		char letter;
 		enum tar_type type;
+		bool layer; /* in image layers only */
 	} types[] = {
-		{ '0', TAR_FILE },    { '\0', TAR_FILE }, { '1', TAR_HARDLINK },
-		{ '2', TAR_SYMLINK }, { '5', TAR_DIR },
+		{ '0', TAR_FILE, false },	 { '\0', TAR_FILE, false },
+		{ '1', TAR_HARDLINK, false },	 { '2', TAR_SYMLINK, false },
+		{ '5', TAR_DIR, false },	 { '3', TAR_CHARACTER, true },
+		{ '4', TAR_BLOCK_DEVICE, true }, { '6', TAR_FIFO, true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		if (types[i].letter == letter) {
+		if (types[i].letter == letter && (layer || !types[i].layer)) {
 			*ret = types[i].type;
 			return 0;
 		}
@@ -374,7 +190,7 @@ static int settle_numbers(struct tar_reader *r, uint64_t size, struct tar_entry 
 			  struct err *e)
 {
 	const struct tar_header *h = &r->block;
-	uint64_t mode, uid, gid, mtime;
+	uint64_t mode, uid, gid, mtime, device[2] = { 0 };
 
 	if (parse_number(h->mode, sizeof(h->mode), &mode) < 0 ||
 	    parse_number(h->uid, sizeof(h->uid), &uid) < 0 ||
@@ -393,6 +209,16 @@ static int settle_numbers(struct tar_reader *r, uint64_t size, struct tar_entry 
 	entry->size = (r->set & 1U << KEY_SIZE) != 0 ? r->number[KEY_SIZE] : size;
 	entry->mtime = r->mtime;
 	entry->mtime_ns = r->mtime_ns;
+	entry->xattrs = r->xattrs;
+	entry->nxattrs = r->nxattrs;
+	if (entry->type != TAR_CHARACTER && entry->type != TAR_BLOCK_DEVICE)
+		return 0;
+	if (parse_number(h->devmajor, sizeof(h->devmajor), &device[0]) < 0 ||
+	    parse_number(h->devminor, sizeof(h->devminor), &device[1]) < 0 ||
+	    device[0] > UINT32_MAX || device[1] > UINT32_MAX)
+		return bad(e, "invalid device number in a header");
+	entry->device_major = (uint32_t)device[0];
+	entry->device_minor = (uint32_t)device[1];
 	return 0;
 }
 
@@ -421,7 +247,7 @@ static int begin_entry(struct tar_reader *r, uint64_t size, struct tar_event *re
 	bool slash;
 	int rc;
 
-	if (type_of(r->block.type, &entry->type) < 0)
+	if (type_of(r->block.type, r->limits.layer, &entry->type) < 0)
 		return err_set(e, ERR_INPUT, ENOTSUP,
 			       "tar archive: an entry of type 0x%02x is not supported",
 			       (unsigned char)r->block.type);
@@ -468,7 +294,7 @@ static int take_header(struct tar_reader *r, struct tar_event *ret, struct err *
 
 	r->have = 0;
 	if (is_zero_block(h)) {
-		if (r->set != 0 || r->had_pax)
+		if (r->set != 0 || r->had_pax || r->nxattrs != 0)
 			return bad(e, "an extended header without entry");
 		if (r->zero) {
 			r->state = R_END;
@@ -517,7 +343,7 @@ static int feed_meta(struct tar_reader *r, const char *bytes, size_t n, size_t *
 	if (r->left != 0)
 		return 0;
 	r->state = R_PAD;
-	return take_meta(r, e);
+	return tar_take_extended(r, e);
 }
 
 static void feed_data(struct tar_reader *r, const char *bytes, size_t n, size_t *used,
@@ -527,8 +353,7 @@ static void feed_data(struct tar_reader *r, const char *bytes, size_t n, size_t 
 
 	if (r->left == 0) {
 		r->state = R_PAD;
-		r->set = 0;
-		r->had_pax = false;
+		tar_forget_extended(r);
 		ret->kind = TAR_ENTRY_END;
 		return;
 	}
@@ -604,5 +429,9 @@ int tar_reader_finish(const struct tar_reader *r, struct err *e)
 {
 	if (r->state == R_FAILED)
 		return bad(e, "it was refused before");
+	/* Some tools that make layers leave the two blocks at the end out. */
+	if (r->limits.layer && r->state == R_HEADER && r->have == 0 && r->set == 0 && !r->had_pax &&
+	    r->nxattrs == 0)
+		return 0;
 	return r->state == R_END ? 0 : bad(e, "it is truncated");
 }

@@ -12,6 +12,8 @@
  * whatever exceeds the limits of the caller.  Names are handed on as they are: absolute, with "..",
  * or not UTF-8.  Placing them safely is the business of who creates the files (fs_open_beneath).
  *
+ * Of an image layer (struct tar_limits) it also reads FIFOs, device nodes and extended attributes.
+ *
  * The writer emits ustar headers, with a pax extended header in front when a name, a size or a
  * number does not fit or a name is not ASCII.
  */
@@ -27,7 +29,25 @@
 
 enum { TAR_BLOCK = 512, TAR_NAME_MAX = 4096, TAR_META_MAX = 128 * 1024 };
 
-enum tar_type { TAR_FILE, TAR_DIR, TAR_SYMLINK, TAR_HARDLINK, TAR_TYPE_MAX };
+enum { TAR_XATTRS_MAX = 32, TAR_XATTR_NAME_MAX = 255, TAR_XATTR_VALUE_MAX = 65536 };
+
+enum tar_type {
+	TAR_FILE,
+	TAR_DIR,
+	TAR_SYMLINK,
+	TAR_HARDLINK,
+	/* in image layers only */
+	TAR_FIFO,
+	TAR_CHARACTER,
+	TAR_BLOCK_DEVICE,
+	TAR_TYPE_MAX
+};
+
+struct tar_xattr {
+	const char *name;
+	const char *value; /* `len` bytes, any */
+	size_t len;
+};
 
 struct tar_entry {
 	enum tar_type type;
@@ -39,6 +59,11 @@ struct tar_entry {
 	uint64_t gid;
 	int64_t mtime; /* seconds since the epoch */
 	uint32_t mtime_ns;
+	/* in image layers only */
+	uint32_t device_major;
+	uint32_t device_minor;
+	const struct tar_xattr *xattrs;
+	size_t nxattrs;
 };
 
 /* What an archive may hold; 0 means "none allowed", not "no limit". */
@@ -46,6 +71,9 @@ struct tar_limits {
 	uint64_t entries;
 	uint64_t file_size;
 	uint64_t total_size; /* sum of all sizes */
+	/* An image layer: it may also hold FIFOs, device nodes and extended attributes (pax keys
+	 * SCHILY.xattr.*), and may end without the blocks that mark the end. */
+	bool layer;
 };
 
 enum tar_event_kind {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tar_internal: the header block, shared by the reader (tar.c) and the writer (tar_write.c).
+ * tar_internal: the header block, shared by the reader and the writer (tar_write.c), and the
+ * reader's own parts: tar.c walks over blocks, tar_extended.c understands extended headers.
  */
 #ifndef WARD_BASE_TAR_INTERNAL_H
 #define WARD_BASE_TAR_INTERNAL_H
@@ -27,6 +28,46 @@ struct tar_header {
 	char pad[12];
 };
 _Static_assert(sizeof(struct tar_header) == TAR_BLOCK, "a header is one block");
+
+/* --- the reader ------------------------------------------------------------------------------ */
+
+enum tar_state {
+	R_HEADER, /* collecting a header block */
+	R_META,	  /* collecting the data of an extended header */
+	R_DATA,	  /* passing on the data of a file */
+	R_PAD,	  /* dropping the rest of the last block */
+	R_END,
+	R_FAILED,
+};
+
+/* The extended values that may precede an entry. */
+enum tar_key { KEY_PATH, KEY_LINK, KEY_SIZE, KEY_MTIME, KEY_UID, KEY_GID, KEY_MAX };
+
+struct tar_reader {
+	struct tar_limits limits; /* what is left of them */
+	enum tar_state state;
+	struct tar_header block;
+	size_t have;   /* bytes of block that are there */
+	bool zero;     /* the last block was a zero block */
+	uint64_t left; /* bytes of data still to come */
+	size_t pad;    /* bytes of padding behind them */
+	char meta;     /* type of the extended header being collected; 0: an entry */
+	bool had_pax;  /* an 'x' came before this entry */
+	struct buf data;
+	unsigned set;	    /* bit per key: pending */
+	struct buf name[2]; /* KEY_PATH, KEY_LINK */
+	uint64_t number[KEY_MAX];
+	int64_t mtime;
+	uint32_t mtime_ns;
+	struct tar_xattr xattrs[TAR_XATTRS_MAX]; /* of an image layer; pointers into xattr_data */
+	size_t nxattrs;
+	struct buf xattr_data[TAR_XATTRS_MAX]; /* NAME, NUL, VALUE each */
+};
+
+/* An extended header is complete in r->data: keep what it says for the entry that follows. */
+int tar_take_extended(struct tar_reader *r, struct err *e);
+/* The entry is over: what belonged to it alone is forgotten. */
+void tar_forget_extended(struct tar_reader *r);
 
 /* Sum of the bytes of the block, with the checksum field taken as spaces. */
 uint32_t tar_checksum(const struct tar_header *h);

@@ -19,7 +19,6 @@ static const char types[] = {
 	[TAR_SYMLINK] = '2',
 	[TAR_DIR] = '5',
 };
-_Static_assert(sizeof(types) == TAR_TYPE_MAX, "one letter per type");
 
 static bool is_ascii(const char *s)
 {
@@ -142,7 +141,7 @@ static int check(const struct tar_entry *entry, struct err *e)
 	bool link = entry->type == TAR_SYMLINK || entry->type == TAR_HARDLINK;
 	const char *why = NULL;
 
-	if ((unsigned)entry->type >= TAR_TYPE_MAX)
+	if ((unsigned)entry->type >= ARRAY_SIZE(types))
 		why = "unknown type of file";
 	else if (entry->path[0] == '\0' || strlen(entry->path) >= TAR_NAME_MAX)
 		why = "its name is empty or too long";

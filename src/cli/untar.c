@@ -327,6 +327,9 @@ static int put(struct untar *u, const struct tar_entry *entry, struct err *e)
 		return put_symlink(u, path, relative, entry, e);
 	case TAR_HARDLINK:
 		return put_hardlink(u, path, entry, e);
+	case TAR_FIFO: /* in image layers only */
+	case TAR_CHARACTER:
+	case TAR_BLOCK_DEVICE:
 	case TAR_TYPE_MAX:
 		break;
 	}

@@ -38,6 +38,14 @@ static int read_all(const struct buf *b, size_t step, const struct tar_limits *l
 					   ev.entry.mode, (unsigned long long)ev.entry.uid,
 					   (unsigned long long)ev.entry.size,
 					   (long long)ev.entry.mtime, ev.entry.mtime_ns);
+			for (size_t i = 0; ev.kind == TAR_ENTRY && i < ev.entry.nxattrs; i++) {
+				buf_printf(seen, "{%s=", ev.entry.xattrs[i].name);
+				buf_add(seen, ev.entry.xattrs[i].value, ev.entry.xattrs[i].len);
+				buf_putc(seen, '}');
+			}
+			if (ev.kind == TAR_ENTRY && ev.entry.device_major)
+				buf_printf(seen, "{%u:%u}", ev.entry.device_major,
+					   ev.entry.device_minor);
 			if (ev.kind == TAR_DATA)
 				buf_add(seen, ev.data, ev.len);
 			if (ev.kind == TAR_ENTRY_END)
@@ -297,6 +305,47 @@ static void test_limits(void **state)
 	assert_int_equal(read_all(&b, 512, &wide, &seen), -EBADMSG);
 }
 
+static void test_layer(void **state)
+{
+	static const char pax[] = "27 SCHILY.xattr.user.a=1\0002\n"
+				  "24 SCHILY.xattr.user.b=\n"
+				  "25 LIBARCHIVE.xattr.c=eA\n";
+	static const char twice[] = "25 SCHILY.xattr.user.a=1\n25 SCHILY.xattr.user.a=1\n";
+	static const char first[] = "[0 n> 0 0:4 0.0]{user.a=1\0002}{user.b=}data;[0 n>";
+	struct tar_limits layer = wide;
+	auto_buf b = BUF_INIT, seen = BUF_INIT, special = BUF_INIT;
+	auto_buf bad = BUF_INIT;
+
+	(void)state;
+	layer.layer = true;
+	/* Attributes belong to one entry; its end may be the end of everything. */
+	raw(&b, (struct tar_header){ .type = 'x' }, pax, sizeof(pax) - 1);
+	raw(&b, (struct tar_header){ .type = '0' }, "data", 4);
+	raw(&b, (struct tar_header){ .type = '0' }, "", 0);
+	assert_int_equal(read_all(&b, b.len, &layer, &seen), 0);
+	assert_memory_equal(buf_str(&seen), first, sizeof(first) - 1);
+	assert_int_equal(read_all(&b, b.len, &wide, &seen), -EBADMSG);
+	buf_truncate(&b, b.len - 1);
+	assert_int_equal(read_all(&b, 7, &layer, &seen), -EBADMSG);
+
+	raw(&special, (struct tar_header){ .type = '6' }, "", 0);
+	raw(&special, (struct tar_header){ .type = '3', .devmajor = "5", .devminor = "11" }, "", 0);
+	buf_reset(&seen);
+	assert_int_equal(read_all(&special, 1, &layer, &seen), 0);
+	assert_string_equal(buf_str(&seen), "[4 n> 0 0:0 0.0];[5 n> 0 0:0 0.0]{5:9};");
+	assert_int_equal(read_all(&special, 1, &wide, &seen), -ENOTSUP);
+
+	raw(&bad, (struct tar_header){ .type = 'x' }, twice, sizeof(twice) - 1);
+	raw(&bad, (struct tar_header){ .type = '0' }, "", 0);
+	assert_int_equal(read_all(&bad, 512, &layer, &seen), -EBADMSG);
+	/* An extended header without entry is truncation. */
+	buf_reset(&bad);
+	raw(&bad, (struct tar_header){ .type = 'x' }, pax, sizeof(pax) - 1);
+	assert_int_equal(read_all(&bad, 512, &layer, &seen), -EBADMSG);
+	buf_reset(&bad);
+	assert_int_equal(read_all(&bad, 512, &layer, &seen), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_refused_sequences),
 		cmocka_unit_test(test_one_length),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_layer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
