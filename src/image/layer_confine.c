@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layer_confine: what `ward-image unpack` gives up before it reads a byte of a layer.
+ *
+ * It runs as root of a user namespace that has the ids of a box and nothing else, in the network
+ * and mount namespaces of the user.  Then:
+ *
+ *   chroot to the target directory: nothing else has a name any more
+ *   Landlock (from ABI 2 on, which knows hard links): below it, making and removing; no reading of
+ *     files, no executing, no sockets
+ *   capabilities: those over owners, modes and file capabilities of the namespace's own ids
+ *   no_new_privs; seccomp: the system calls of placing files, no sockets, no processes, no new
+ *     executable memory
+ *   limits of memory, descriptors and file size
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/compat.h"
+#include "base/mem.h"
+#include "image/layer_internal.h"
+
+enum { MEMORY_MAX = 192 << 20, DESCRIPTORS_MAX = 128 };
+
+static int limits(const struct layer_request *q, struct err *e)
+{
+	const struct {
+		int resource;
+		rlim_t value;
+	} table[] = {
+		{ RLIMIT_AS, MEMORY_MAX },
+		{ RLIMIT_NOFILE, DESCRIPTORS_MAX },
+		{ RLIMIT_FSIZE, q->limits.file_size },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		const struct rlimit l = { table[i].value, table[i].value };
+
+		if (setrlimit((__rlimit_resource_t)table[i].resource, &l) != 0)
+			return err_sys(e, "ward-image: limits");
+	}
+	signal(SIGXFSZ, SIG_IGN);
+	return 0;
+}
+
+static int enter(int root_fd, struct err *e)
+{
+	umask(0);
+	if (fchdir(root_fd) != 0 || chroot(".") != 0)
+		return err_sys(e, "ward-image: cannot enter the layer's directory");
+	return 0;
+}
+
+static int landlock(int root_fd, struct err *e)
+{
+	const uint64_t making = LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+				LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+				LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+				LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+				LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REFER;
+	/* Everything that ABI 2 knows: its rights are the lowest bits. */
+	const struct landlock_ruleset_attr attr = { .handled_access_fs =
+							    (LANDLOCK_ACCESS_FS_REFER << 1) - 1 };
+	const struct landlock_path_beneath_attr rule = { .allowed_access = making,
+							 .parent_fd = root_fd };
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	auto_close int ruleset = -1;
+
+	/* ABI 1 forbids every hard link into another directory. */
+	if (abi < 2)
+		return 0;
+	ruleset =
+		(int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
+	if (ruleset < 0 ||
+	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0 ||
+	    syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
+		return err_sys(e, "ward-image: Landlock");
+	return 0;
+}
+
+static int capabilities(struct err *e)
+{
+	static const unsigned kept[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
+					 CAP_SETFCAP };
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		data[kept[i] / 32].permitted |= 1U << kept[i] % 32;
+	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+		data[i].effective = data[i].permitted;
+	if (syscall(SYS_capset, &header, data) != 0)
+		return err_sys(e, "ward-image: capabilities");
+	return 0;
+}
+
+/* --- system calls ----------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+#define FILTER_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define FILTER_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "no seccomp filter for this architecture"
+#endif
+
+static const int calls[] = {
+	SYS_brk,
+	SYS_clock_gettime,
+	SYS_close,
+	SYS_exit,
+	SYS_exit_group,
+	SYS_faccessat,
+	SYS_faccessat2,
+	SYS_fchmod,
+	SYS_fchmodat,
+	SYS_fchown,
+	SYS_fchownat,
+	SYS_fcntl,
+	SYS_fsetxattr,
+	SYS_fstat,
+	SYS_futex,
+	SYS_getdents64,
+	SYS_getpid,
+	SYS_getrandom,
+	SYS_gettid,
+	SYS_linkat,
+	SYS_lseek,
+	SYS_madvise,
+	SYS_mkdirat,
+	SYS_mknodat,
+	SYS_mremap,
+	SYS_munmap,
+	SYS_newfstatat,
+	SYS_openat,
+	SYS_openat2,
+	SYS_read,
+	SYS_restart_syscall,
+	SYS_rt_sigaction,
+	SYS_rt_sigprocmask,
+	SYS_rt_sigreturn,
+	SYS_statx,
+	SYS_symlinkat,
+	SYS_tgkill,
+	SYS_unlinkat,
+	SYS_utimensat,
+	SYS_write,
+};
+
+/* Allowed without PROT_EXEC in their third argument. */
+static const int memory_calls[] = { SYS_mmap, SYS_mprotect };
+
+enum { FILTER_MAX = 8 + 2 * ARRAY_SIZE(calls) + 5 * ARRAY_SIZE(memory_calls) };
+
+struct program {
+	struct sock_filter code[FILTER_MAX];
+	unsigned short n;
+};
+
+static void emit(struct program *p, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)
+{
+	p->code[p->n++] = (struct sock_filter){ .code = code, .jt = jt, .jf = jf, .k = k };
+}
+
+static int filter(struct err *e)
+{
+	struct program p = { .n = 0 };
+	struct sock_fprog prog = { .filter = p.code };
+
+	emit(&p, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
+	emit(&p, BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCH, 1, 0);
+	emit(&p, BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
+	emit(&p, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		emit(&p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i], 0, 1);
+		emit(&p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(memory_calls); i++) {
+		emit(&p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)memory_calls[i], 0, 4);
+		/* The low word comes first on the little-endian machines that we build for. */
+		emit(&p, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 16, 0, 0);
+		emit(&p, BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 1, 0);
+		emit(&p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+		emit(&p, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
+	}
+	emit(&p, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
+	prog.len = p.n;
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) != 0)
+		return err_sys(e, "ward-image: system call filter");
+	return 0;
+}
+
+int layer_confine(int root_fd, const struct layer_request *q, struct err *e)
+{
+	int r;
+
+	/* Its configuration file has no name afterwards. */
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    syscall(SYS_close_range, (unsigned)root_fd + 1, ~0U, 0U) != 0)
+		return err_sys(e, "ward-image: cannot confine itself");
+	r = limits(q, e);
+	if (r == 0)
+		r = enter(root_fd, e);
+	if (r == 0)
+		r = landlock(root_fd, e);
+	if (r == 0)
+		r = capabilities(e);
+	return r == 0 ? filter(e) : r;
+}

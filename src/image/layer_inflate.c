@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layer_inflate: gzip, zstd or neither, as a stream with bounded memory.
+ *
+ * A gzip file may consist of several members (pigz, stargz) and a zstd file of several frames,
+ * skippable ones included; all of them count.  Zeros behind the last gzip member are padding;
+ * anything else there is damage.  A zstd window above 32 MiB is refused.
+ */
+#include <errno.h>
+#include <string.h>
+#define ZLIB_CONST
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/mem.h"
+#include "image/layer_internal.h"
+
+enum { MAGIC_SIZE = 4, WINDOW_LOG_MAX = 25, GZIP_WINDOW = 15 + 16 };
+
+enum method { METHOD_UNKNOWN, METHOD_NONE, METHOD_GZIP, METHOD_ZSTD };
+
+struct layer_inflate {
+	enum method method;
+	char magic[MAGIC_SIZE]; /* the first bytes, until the method is known; then given out first
+				 */
+	size_t have;
+	size_t given;
+	z_stream z;
+	bool z_ready; /* z must be ended */
+	bool between; /* gzip: a member is over and no other has begun */
+	ZSTD_DStream *zs;
+	size_t zs_wants; /* zstd: 0 at the end of a frame */
+	bool padding;
+};
+
+static int damaged(const char *why, struct err *e)
+{
+	return err_set(e, ERR_INPUT, EBADMSG, "layer: %s", why);
+}
+
+struct layer_inflate *layer_inflate_new(void)
+{
+	return xcalloc(1, sizeof(struct layer_inflate));
+}
+
+void layer_inflate_free(struct layer_inflate *f)
+{
+	if (!f)
+		return;
+	if (f->z_ready)
+		inflateEnd(&f->z);
+	ZSTD_freeDStream(f->zs);
+	free(f);
+}
+
+static int choose(struct layer_inflate *f, struct err *e)
+{
+	static const unsigned char gzip[] = { 0x1f, 0x8b }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
+	static const unsigned char skippable[] = { 0x2a, 0x4d, 0x18 };
+
+	if (f->have >= sizeof(gzip) && memcmp(f->magic, gzip, sizeof(gzip)) == 0) {
+		f->method = METHOD_GZIP;
+		if (inflateInit2(&f->z, GZIP_WINDOW) != Z_OK)
+			mem_oom();
+		f->z_ready = true;
+	} else if (f->have == MAGIC_SIZE &&
+		   (memcmp(f->magic, zstd, sizeof(zstd)) == 0 ||
+		    ((f->magic[0] & 0xf0) == 0x50 &&
+		     memcmp(f->magic + 1, skippable, sizeof(skippable)) == 0))) {
+		f->method = METHOD_ZSTD;
+		f->zs = ZSTD_createDStream();
+		if (!f->zs)
+			mem_oom();
+		if (ZSTD_isError(
+			    ZSTD_DCtx_setParameter(f->zs, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
+			return damaged("zstd cannot be set up", e);
+		f->zs_wants = 1;
+	} else {
+		f->method = METHOD_NONE;
+	}
+	return 0;
+}
+
+/* As zlib's in- and output, so that the first bytes need no special case. */
+static int step_gzip(struct layer_inflate *f, const char **in, size_t *n, char *out, size_t cap,
+		     size_t *ret, struct err *e)
+{
+	int r;
+
+	if (f->between && *n > 0 && **in == '\0')
+		f->padding = true;
+	if (f->padding) {
+		for (; *n > 0; ++*in, --*n)
+			if (**in != '\0')
+				return damaged("data behind the end of the compressed stream", e);
+		return 0;
+	}
+	if (f->between && *n > 0) {
+		if (inflateReset(&f->z) != Z_OK)
+			return damaged("gzip cannot be reset", e);
+		f->between = false;
+	}
+	f->z.next_in = (const Bytef *)*in;
+	f->z.avail_in = (uInt)*n;
+	f->z.next_out = (Bytef *)out;
+	f->z.avail_out = (uInt)cap;
+	r = f->between ? Z_OK : inflate(&f->z, Z_NO_FLUSH);
+	*in += *n - f->z.avail_in;
+	*n = f->z.avail_in;
+	*ret = cap - f->z.avail_out;
+	if (r == Z_STREAM_END)
+		f->between = true;
+	else if (r != Z_OK && r != Z_BUF_ERROR)
+		return damaged("the gzip stream is damaged", e);
+	return 0;
+}
+
+static int step_zstd(struct layer_inflate *f, const char **in, size_t *n, char *out, size_t cap,
+		     size_t *ret, struct err *e)
+{
+	ZSTD_inBuffer from = { .src = *in, .size = *n };
+	ZSTD_outBuffer to = { .dst = out, .size = cap };
+	size_t r;
+
+	/* At the end of a frame a call without input would begin another one. */
+	if (*n == 0 && f->zs_wants == 0)
+		return 0;
+	r = ZSTD_decompressStream(f->zs, &to, &from);
+	if (ZSTD_isError(r))
+		return err_set(e, ERR_INPUT, EBADMSG, "layer: the zstd stream is damaged: %s",
+			       ZSTD_getErrorName(r));
+	f->zs_wants = r;
+	*in += from.pos;
+	*n -= from.pos;
+	*ret = to.pos;
+	return 0;
+}
+
+static int step(struct layer_inflate *f, const char **in, size_t *n, char *out, size_t cap,
+		size_t *ret, struct err *e)
+{
+	size_t take;
+
+	switch (f->method) {
+	case METHOD_GZIP:
+		return step_gzip(f, in, n, out, cap, ret, e);
+	case METHOD_ZSTD:
+		return step_zstd(f, in, n, out, cap, ret, e);
+	case METHOD_NONE:
+		take = *n < cap ? *n : cap;
+		memcpy(out, *in, take);
+		*in += take;
+		*n -= take;
+		*ret = take;
+		return 0;
+	case METHOD_UNKNOWN:
+		break;
+	}
+	return damaged("no method", e);
+}
+
+int layer_inflate(struct layer_inflate *f, const char **in, size_t *in_n, char *out, size_t cap,
+		  size_t *ret_n, struct err *e)
+{
+	int r;
+
+	*ret_n = 0;
+	if (f->method == METHOD_UNKNOWN) {
+		while (f->have<MAGIC_SIZE && * in_n> 0) {
+			f->magic[f->have++] = *(*in)++;
+			--*in_n;
+		}
+		if (f->have < MAGIC_SIZE)
+			return 0;
+		r = choose(f, e);
+		if (r < 0)
+			return r;
+	}
+	while (*ret_n == 0) {
+		size_t before = *in_n;
+
+		if (f->given < f->have) {
+			const char *first = f->magic + f->given;
+			size_t left = f->have - f->given;
+
+			r = step(f, &first, &left, out, cap, ret_n, e);
+			f->given = f->have - left;
+		} else {
+			r = step(f, in, in_n, out, cap, ret_n, e);
+			if (r == 0 && *ret_n == 0 && (*in_n == 0 || *in_n == before))
+				return 0;
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int layer_inflate_finish(const struct layer_inflate *f, struct err *e)
+{
+	bool complete = f->method == METHOD_NONE || (f->method == METHOD_GZIP && f->between) ||
+			(f->method == METHOD_ZSTD && f->zs_wants == 0) ||
+			(f->method == METHOD_UNKNOWN && f->have == 0);
+
+	return complete ? 0 : damaged("the compressed stream is truncated", e);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layer_internal: unpacking one layer, for `ward-image unpack`.
+ *
+ *   layer_name.c     names, whiteouts and attributes: what an entry means; pure
+ *   layer_inflate.c  gzip, zstd or neither
+ *   layer_place.c    makes the files, below one directory and nowhere else
+ *   layer_unpack.c   blob -> inflate -> digest -> tar -> place, within budgets
+ *   layer_confine.c  what the process gives up before it reads a byte of the layer
+ *
+ * The tar reader is base/tar with its dialect for layers, not libarchive's: it is one of the two
+ * parsers of hostile archives that the project has to trust anyway, it has one opinion on how long
+ * an entry is, it refuses where libarchive guesses or repairs, and its memory is bounded.
+ */
+#ifndef WARD_IMAGE_LAYER_INTERNAL_H
+#define WARD_IMAGE_LAYER_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/tar.h"
+
+/* --- layer_name.c: pure ----------------------------------------------------------------------- */
+
+enum { LAYER_COMPONENT_MAX = 255, LAYER_DEPTH_MAX = 256 };
+
+enum layer_name_kind {
+	LAYER_NAME_ROOT,     /* the layer's own top directory */
+	LAYER_NAME_PLAIN,    /* something at `path` */
+	LAYER_NAME_WHITEOUT, /* `path` of the layers below is not there */
+	LAYER_NAME_OPAQUE,   /* directory `path` (which may be "") hides what is below it */
+	LAYER_NAME_IGNORED,  /* aufs' own book-keeping */
+	LAYER_NAME_KIND_MAX
+};
+struct layer_name {
+	enum layer_name_kind kind;
+	struct buf path; /* relative, components separated by single slashes; "" is the root */
+};
+/*
+ * What an entry's name means.  Leading slashes and "." mean nothing; "..", a component that is too
+ * long, too many of them, a whiteout of nothing, of "." or of "..", and a whiteout that is not the
+ * last component are refused: -EINVAL, ERR_INPUT.  ret->path is overwritten.
+ */
+int layer_name_parse(const char *name, struct layer_name *ret, struct err *e);
+
+enum layer_xattr {
+	LAYER_XATTR_KEEP,
+	LAYER_XATTR_CAPABILITY, /* security.capability: written as layer_capability() says */
+	LAYER_XATTR_DROP,	/* not ours to set: overlay's own, trusted, labels, ACLs */
+};
+enum layer_xattr layer_xattr_class(const char *name);
+enum { LAYER_CAPABILITY_SIZE = 20 };
+/* File capabilities of revision 2 or 3 as revision 2, to which the kernel adds the namespace's own
+ * root. -EINVAL for anything else. */
+int layer_capability(const char *value, size_t n, char ret[static LAYER_CAPABILITY_SIZE]);
+/* The owner inside of an id in the archive, of `count` ids that there are: those beyond are
+ * nobody's (65534). -EINVAL for what is no id. */
+int layer_owner(uint64_t id, uint32_t count, uint32_t *ret);
+
+/* --- layer_inflate.c -------------------------------------------------------------------------- */
+
+struct layer_inflate; /* opaque */
+/* By the first bytes: gzip, zstd or nothing. What comes out is pinned by its digest, so a wrong
+ * media type does no harm. */
+struct layer_inflate *layer_inflate_new(void);
+void layer_inflate_free(struct layer_inflate *f); /* takes NULL */
+/*
+ * Take bytes from *in (advanced) and fill at most `cap` bytes of out. *ret_n == 0: all input was
+ * taken and nothing is pending. -EBADMSG for a damaged stream.
+ */
+int layer_inflate(struct layer_inflate *f, const char **in, size_t *in_n, char *out, size_t cap,
+		  size_t *ret_n, struct err *e);
+/* The input is over: 0, or -EBADMSG when the compressed stream is not. */
+int layer_inflate_finish(const struct layer_inflate *f, struct err *e);
+
+/* --- layer_place.c ---------------------------------------------------------------------------- */
+
+struct layer_stats {
+	uint64_t bytes;	  /* of file data */
+	uint64_t entries; /* in the archive */
+	uint64_t devices; /* device nodes that were left out */
+	uint64_t xattrs;  /* attributes that were left out */
+	uint64_t owners;  /* entries whose owner does not exist here: nobody's now */
+	bool opaque_root; /* nothing of the layers below is visible */
+};
+struct layer_place; /* opaque */
+/* root_fd: the directory, empty; borrowed. ids: how many ids there are; 1: owners are not set.
+ * dirs: how many directories may be made on the way. */
+struct layer_place *layer_place_new(int root_fd, uint32_t ids, uint64_t dirs);
+void layer_place_free(struct layer_place *p); /* takes NULL */
+int layer_place_event(struct layer_place *p, const struct tar_event *ev, struct err *e);
+/* Everything is there: times of directories. */
+void layer_place_finish(struct layer_place *p, struct layer_stats *ret);
+
+/* --- layer_unpack.c --------------------------------------------------------------------------- */
+
+struct layer_request {
+	char diff_id[72]; /* "sha256:HEX" */
+	uint64_t blob_size;
+	uint32_t ids;
+	struct tar_limits limits;
+	uint64_t stream_max; /* bytes of the uncompressed archive */
+	unsigned seconds;
+};
+/* Unpack the blob into the directory and compare the digest.  On failure the directory holds
+ * anything; it is the caller's to remove. */
+int layer_unpack(const struct layer_request *q, int blob_fd, int root_fd, struct layer_stats *ret,
+		 struct err *e);
+
+/* `ward-image unpack`: an image_verb_fn. */
+int layer_unpack_verb(const struct json *request, struct json **ret, struct err *e);
+
+/* --- layer_confine.c -------------------------------------------------------------------------- */
+
+/* Give up everything but the given descriptors and writing below root_fd, which becomes "/". */
+int layer_confine(int root_fd, const struct layer_request *q, struct err *e);
+
+#endif

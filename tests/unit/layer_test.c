@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of image/layer_name.c and image/layer_inflate.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/mem.h"
+#include "image/layer_internal.h"
+
+static void test_names(void **state)
+{
+	static const struct {
+		const char *name;
+		enum layer_name_kind kind;
+		const char *path;
+	} good[] = {
+		{ ".", LAYER_NAME_ROOT, "" },
+		{ "./", LAYER_NAME_ROOT, "" },
+		{ "///", LAYER_NAME_ROOT, "" },
+		{ "/etc/passwd", LAYER_NAME_PLAIN, "etc/passwd" },
+		{ "./a//b/./c", LAYER_NAME_PLAIN, "a/b/c" },
+		{ "...", LAYER_NAME_PLAIN, "..." },
+		{ "a/.wh", LAYER_NAME_PLAIN, "a/.wh" },
+		{ "a\nb", LAYER_NAME_PLAIN, "a\nb" },
+		{ ".wh.x", LAYER_NAME_WHITEOUT, "x" },
+		{ "a/b/.wh.x", LAYER_NAME_WHITEOUT, "a/b/x" },
+		{ "a/.wh....", LAYER_NAME_WHITEOUT, "a/..." },
+		{ "/.wh..wh..opq", LAYER_NAME_OPAQUE, "" },
+		{ "a/b/.wh..wh..opq", LAYER_NAME_OPAQUE, "a/b" },
+		{ ".wh..wh.plnk", LAYER_NAME_IGNORED, NULL },
+		{ ".wh..wh.plnk/123.456", LAYER_NAME_IGNORED, NULL },
+		{ "a/.wh..wh.aufs", LAYER_NAME_IGNORED, NULL },
+	};
+	static const char *const bad[] = {
+		"..",	   "../x",   "a/../b",		"a/..",	       "/../x",
+		".wh.",	   ".wh..",  ".wh...",		"a/.wh.",      "a/.wh...",
+		".wh.x/b", ".wh./b", "d/.wh.../secret", "a/.wh.x/c/d", ".wh..wh..opq/x",
+	};
+	struct layer_name n = { 0 };
+	auto_buf deep = BUF_INIT;
+	char wide[300];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(layer_name_parse(good[i].name, &n, NULL), 0);
+		assert_int_equal(n.kind, good[i].kind);
+		if (good[i].path)
+			assert_string_equal(buf_str(&n.path), good[i].path);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(layer_name_parse(bad[i], &n, NULL), -EINVAL);
+	for (size_t i = 0; i < LAYER_DEPTH_MAX; i++)
+		buf_puts(&deep, i ? "/d" : "d");
+	assert_int_equal(layer_name_parse(deep.data, &n, NULL), 0);
+	buf_puts(&deep, "/d");
+	assert_int_equal(layer_name_parse(deep.data, &n, NULL), -EINVAL);
+	memset(wide, 'w', sizeof(wide));
+	wide[LAYER_COMPONENT_MAX] = '\0';
+	assert_int_equal(layer_name_parse(wide, &n, NULL), 0);
+	wide[LAYER_COMPONENT_MAX] = 'w';
+	wide[LAYER_COMPONENT_MAX + 1] = '\0';
+	assert_int_equal(layer_name_parse(wide, &n, NULL), -EINVAL);
+	buf_free(&n.path);
+}
+
+static void test_attributes(void **state)
+{
+	static const char v2[] = "\1\0\0\2"
+				 "0123456789abcdef";
+	static const char v3[] = "\1\0\0\3"
+				 "0123456789abcdef"
+				 "\350\3\0\0";
+	static const char v1[] = "\1\0\0\1"
+				 "01234567";
+	char out[LAYER_CAPABILITY_SIZE];
+	uint32_t id;
+
+	(void)state;
+	assert_int_equal(layer_xattr_class("user.x"), LAYER_XATTR_KEEP);
+	assert_int_equal(layer_xattr_class("user.overlay"), LAYER_XATTR_KEEP);
+	assert_int_equal(layer_xattr_class("user.overlay.opaque"), LAYER_XATTR_DROP);
+	assert_int_equal(layer_xattr_class("user."), LAYER_XATTR_DROP);
+	assert_int_equal(layer_xattr_class("trusted.overlay.opaque"), LAYER_XATTR_DROP);
+	assert_int_equal(layer_xattr_class("security.selinux"), LAYER_XATTR_DROP);
+	assert_int_equal(layer_xattr_class("system.posix_acl_access"), LAYER_XATTR_DROP);
+	assert_int_equal(layer_xattr_class("security.capability"), LAYER_XATTR_CAPABILITY);
+
+	assert_int_equal(layer_capability(v2, sizeof(v2) - 1, out), 0);
+	assert_memory_equal(out, v2, sizeof(out));
+	assert_int_equal(layer_capability(v3, sizeof(v3) - 1, out), 0);
+	assert_memory_equal(out, v2, sizeof(out));
+	assert_int_equal(layer_capability(v1, sizeof(v1) - 1, out), -EINVAL);
+	assert_int_equal(layer_capability(v3, sizeof(out), out), -EINVAL);
+	assert_int_equal(layer_capability(v2, 0, out), -EINVAL);
+
+	assert_int_equal(layer_owner(65535, 65536, &id), 0);
+	assert_int_equal(id, 65535);
+	assert_int_equal(layer_owner(65536, 65536, &id), 0);
+	assert_int_equal(id, 65534);
+	assert_int_equal(layer_owner(UINT32_MAX, 65536, &id), -EINVAL);
+	assert_int_equal(layer_owner(1ULL << 32, 65536, &id), -EINVAL);
+}
+
+/* Inflate in steps of input and output. */
+static int inflate_steps(const struct buf *b, size_t step, size_t cap, struct buf *out)
+{
+	struct layer_inflate *f = layer_inflate_new();
+	int r = 0;
+
+	buf_reset(out);
+	for (size_t at = 0; at < b->len && r == 0; at += step) {
+		const char *in = b->data + at;
+		size_t n = b->len - at < step ? b->len - at : step;
+		size_t got;
+
+		do {
+			char piece[64];
+
+			r = layer_inflate(f, &in, &n, piece, cap, &got, NULL);
+			buf_add(out, piece, got);
+		} while (r == 0 && got > 0);
+		if (r == 0)
+			assert_int_equal(n, 0);
+	}
+	if (r == 0)
+		r = layer_inflate_finish(f, NULL);
+	layer_inflate_free(f);
+	return r;
+}
+
+static void add_gzip(struct buf *b, const char *text)
+{
+	unsigned char out[1024];
+	z_stream z = { 0 };
+
+	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	z.next_in = (unsigned char *)(uintptr_t)text;
+	z.avail_in = (unsigned)strlen(text);
+	z.next_out = out;
+	z.avail_out = sizeof(out);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	buf_add(b, out, sizeof(out) - z.avail_out);
+	deflateEnd(&z);
+}
+
+static void add_zstd(struct buf *b, const char *text)
+{
+	char out[1024];
+	size_t n = ZSTD_compress(out, sizeof(out), text, strlen(text), 3);
+
+	assert_false(ZSTD_isError(n));
+	buf_add(b, out, n);
+}
+
+/* Every way to cut it gives the text; every way to cut it short is an error. */
+static void check_stream(const struct buf *b, const char *want)
+{
+	auto_buf out = BUF_INIT;
+
+	for (size_t step = 1; step < 40; step++) {
+		assert_int_equal(inflate_steps(b, step, 1 + step % 64, &out), 0);
+		assert_string_equal(buf_str(&out), want);
+	}
+}
+
+static void test_inflate(void **state)
+{
+	auto_buf gz = BUF_INIT, zst = BUF_INIT, plain = BUF_INIT, out = BUF_INIT, window = BUF_INIT;
+	static const char skippable[] = "\x5a\x2a\x4d\x18\3\0\0\0abc";
+	/* A frame whose window is 64 MiB. */
+	static const char wide[] = "\x28\xb5\x2f\xfd\0\x80\1\0\0";
+
+	(void)state;
+	add_gzip(&gz, "hello ");
+	add_gzip(&gz, "");
+	add_gzip(&gz, "world, world, world, world, world, world, world");
+	check_stream(&gz, "hello world, world, world, world, world, world, world");
+	buf_add(&gz, "\0\0\0", 3);
+	check_stream(&gz, "hello world, world, world, world, world, world, world");
+	buf_putc(&gz, 'x');
+	assert_int_equal(inflate_steps(&gz, 5, 9, &out), -EBADMSG);
+	buf_truncate(&gz, gz.len - 5);
+	assert_int_equal(inflate_steps(&gz, 5, 9, &out), -EBADMSG);
+
+	buf_add(&zst, skippable, sizeof(skippable) - 1);
+	add_zstd(&zst, "hello ");
+	add_zstd(&zst, "world, world, world, world, world, world, world");
+	buf_add(&zst, skippable, sizeof(skippable) - 1);
+	check_stream(&zst, "hello world, world, world, world, world, world, world");
+	buf_truncate(&zst, zst.len - sizeof(skippable) - 1);
+	assert_int_equal(inflate_steps(&zst, 5, 9, &out), -EBADMSG);
+	buf_add(&window, wide, sizeof(wide) - 1);
+	assert_int_equal(inflate_steps(&window, 5, 9, &out), -EBADMSG);
+
+	buf_puts(&plain, "neither of them");
+	check_stream(&plain, "neither of them");
+	buf_reset(&plain);
+	assert_int_equal(inflate_steps(&plain, 5, 9, &out), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_attributes),
+		cmocka_unit_test(test_inflate),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
