@@ -40,7 +40,10 @@ static const char *const usual_dirs[] = {
 	".volta/bin",
 	".bun/bin",
 	".opencode/bin",
+	".amp/bin",
 	".cargo/bin",
+	"go/bin",
+	".docker/cli-plugins",
 	"bin",
 	"node_modules/.bin",
 };
@@ -60,16 +63,28 @@ static bool is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-static bool leads_out(const char *dir, const char *file, const char *top)
+static bool leads_out(const char *from, const char *to, const char *top)
 {
-	return fs_path_within(dir, top) && !fs_path_within(file, top);
+	return fs_path_within(from, top) && !fs_path_within(to, top);
 }
 
 /*
- * Where programs of a sandbox may write, a symbolic link says nothing about this machine: one that
- * the agent left in a workspace's node_modules/.bin would choose which directory of the host is
- * shown at the next start.
+ * Does something at `from`, where programs of a sandbox may write, name `to`, where they may not?
+ * What the agent left in a workspace says nothing about this machine: it would choose which
+ * directory of the host is shown at the next start.
  */
+static bool leads_out_of_box(const struct spec *s, const char *from, const char *to)
+{
+	for (size_t i = 0; s && i < s->nworkspaces; i++)
+		if (leads_out(from, to, s->workspaces[i].path))
+			return true;
+	for (size_t i = 0; s && i < s->nvolumes; i++)
+		if (leads_out(from, to, s->volumes[i].source))
+			return true;
+	return false;
+}
+
+/* A symbolic link that a sandbox may have made, such as one in a workspace's node_modules/.bin. */
 static bool is_untrusted(const char *candidate, const struct spec *s)
 {
 	auto_free char *dir = xstrndup(candidate, (size_t)(strrchr(candidate, '/') - candidate));
@@ -80,13 +95,7 @@ static bool is_untrusted(const char *candidate, const struct spec *s)
 		return false;
 	if (fs_canonical(dir, &real_dir, NULL) < 0 || fs_canonical(candidate, &real, NULL) < 0)
 		return true;
-	for (size_t i = 0; i < s->nworkspaces; i++)
-		if (leads_out(real_dir, real, s->workspaces[i].path))
-			return true;
-	for (size_t i = 0; i < s->nvolumes; i++)
-		if (leads_out(real_dir, real, s->volumes[i].source))
-			return true;
-	return false;
+	return leads_out_of_box(s, real_dir, real);
 }
 
 static char *find_in_path(const char *binary, const struct spec *s)
@@ -165,25 +174,39 @@ char *engine_find_host_agent(const struct kit *k, const char *home, const struct
 	return found ? found : find_usual(k->binary, home, s);
 }
 
+/* In or beside a node_modules whose packages need each other: npm's local installations, and what
+ * Yarn, pnpm and Bun make of global ones. */
+static const char *const hoisting_marks[] = {
+	".package-lock.json", ".yarn-integrity", ".modules.yaml", "../bun.lock", "../bun.lockb",
+};
+
+static bool is_hoisted(const char *modules)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(hoisting_marks); i++) {
+		auto_free char *mark = fs_join(modules, hoisting_marks[i]);
+
+		if (access(mark, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * The directory of an npm package that `real` lies in: .../node_modules/[@scope/]name of the
- * outermost node_modules.  A local (not global) installation hoists the package's dependencies
- * beside it; npm marks those trees with .package-lock.json, and there the whole node_modules is
- * needed.
+ * outermost node_modules.  Where the package's dependencies are hoisted beside it, the whole
+ * node_modules is needed.
  */
 static char *npm_root(const char *real)
 {
 	static const char marker[] = "/node_modules/";
 	const char *at = strstr(real, marker);
 	auto_free char *modules = NULL;
-	auto_free char *lock = NULL;
 	const char *p;
 
 	if (!at)
 		return NULL;
 	modules = xstrndup(real, (size_t)(at - real) + sizeof(marker) - 2);
-	lock = fs_join(modules, ".package-lock.json");
-	if (access(lock, F_OK) == 0)
+	if (is_hoisted(modules))
 		return steal(&modules);
 	p = at + sizeof(marker) - 1;
 	if (*p == '@') {
@@ -221,20 +244,27 @@ static char *own_dir(const char *real, const char *home)
 	return strchr(below, '/') ? steal(&parent) : xstrdup(real);
 }
 
-/* Does the file begin with a "#!" line that ends in "node"? */
-static bool is_node_script(const char *path)
+/* What follows "#!" in the first line of a script; false when it is none. */
+static bool read_shebang(const char *path, char *line, size_t size)
 {
-	char line[128] = { 0 };
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	ssize_t n;
 
 	if (fd < 0)
 		return false;
-	n = read(fd, line, sizeof(line) - 1);
+	n = read(fd, line, size - 1);
 	if (n < 4 || line[0] != '#' || line[1] != '!')
 		return false;
+	line[n] = '\0';
 	line[strcspn(line, "\n")] = '\0';
-	return text_ends(line, "/node") || text_ends(line, " node") || strstr(line, "node ");
+	memmove(line, line + 2, strlen(line + 2) + 1);
+	return true;
+}
+
+static bool names_node(const char *shebang)
+{
+	return text_ends(shebang, "/node") || text_ends(shebang, " node") ||
+	       strstr(shebang, "node ");
 }
 
 static void add_bind(struct host_program *p, char *path)
@@ -253,11 +283,42 @@ void host_program_clear(struct host_program *p)
 	*p = (struct host_program){ 0 };
 }
 
+/* Node is looked up by name, so it is also linked to where the box looks. */
+static void add_node(struct host_program *p, const char *home, const struct spec *s)
+{
+	auto_free char *node = find_in_path("node", s);
+	auto_free char *real = NULL;
+
+	if (!node)
+		node = find_usual("node", home, s);
+	if (!node || fs_canonical(node, &real, NULL) < 0 || in_system(real))
+		return;
+	add_bind(p, xstrdup(real));
+	p->interpreter = steal(&real);
+}
+
+/*
+ * An interpreter below the home that the script names by its path, such as the Python of a virtual
+ * environment: a link in the environment, which is shown, to an installation elsewhere (uv, pyenv).
+ */
+static void add_interpreter(struct host_program *p, const char *shebang, const char *home,
+			    const struct spec *s)
+{
+	auto_free char *path = xstrndup(shebang, strcspn(shebang, " "));
+	auto_free char *real = NULL;
+
+	if (!fs_path_within(path, home) || fs_canonical(path, &real, NULL) < 0 ||
+	    !fs_path_within(real, home) || !is_program(real) || leads_out_of_box(s, p->real, real))
+		return;
+	add_bind(p, own_dir(real, home));
+}
+
 int host_program_resolve(const char *path, const char *home, const struct spec *s,
 			 struct host_program *ret, struct err *e)
 {
 	struct host_program p = { 0 };
 	auto_free char *root = NULL;
+	char shebang[256];
 	int r;
 
 	r = fs_canonical(path, &p.real, e);
@@ -267,16 +328,11 @@ int host_program_resolve(const char *path, const char *home, const struct spec *
 		root = npm_root(p.real);
 		add_bind(&p, root ? steal(&root) : own_dir(p.real, home));
 	}
-	if (is_node_script(p.real)) {
-		auto_free char *node = find_in_path("node", s);
-		auto_free char *beside = NULL;
-
-		if (!node)
-			node = find_usual("node", home, s);
-		if (node && fs_canonical(node, &beside, NULL) == 0 && !in_system(beside)) {
-			add_bind(&p, xstrdup(beside));
-			p.interpreter = steal(&beside);
-		}
+	if (read_shebang(p.real, shebang, sizeof(shebang))) {
+		if (names_node(shebang))
+			add_node(&p, home, s);
+		else
+			add_interpreter(&p, shebang, home, s);
 	}
 	*ret = p;
 	return 0;

@@ -140,6 +140,38 @@ static void local_npm_tree_whole(void **state)
 	expect_bind("agent", "node_modules");
 }
 
+/* Bun and Yarn put the package of the platform beside the agent's. */
+static void hoisted_global_tree_whole(void **state)
+{
+	(void)state;
+	make_program(".bun/install/global/node_modules/@vendor/agent/bin/agent", "x");
+	make_program(".bun/install/global/node_modules/@vendor/agent-linux-x64/agent", "x");
+	make_program(".bun/install/global/bun.lock", "{}");
+	make_program(".bun/install/cache/private", "x");
+	make_link(".bun/bin/agent", "../install/global/node_modules/@vendor/agent/bin/agent");
+	expect_bind("agent", ".bun/install/global/node_modules");
+}
+
+/* The wrapper's package has the package of the platform inside: a global installation of npm. */
+static void wrapper_and_its_platform_package(void **state)
+{
+	(void)state;
+	make_program(".npm-global/lib/node_modules/agent/bin/agent.js", "x");
+	make_program(".npm-global/lib/node_modules/agent/node_modules/agent-linux-x64/agent", "x");
+	make_link(".npm-global/lib/node_modules/agent/bin/agent",
+		  "../node_modules/agent-linux-x64/agent");
+	make_link(".npm-global/bin/agent", "../lib/node_modules/agent/bin/agent");
+	expect_bind("agent", ".npm-global/lib/node_modules/agent");
+}
+
+static void vendor_directory_of_its_own(void **state)
+{
+	(void)state;
+	make_program(".opencode/bin/agent", "x");
+	make_program(".opencode/private", "x");
+	expect_bind("agent", ".opencode/bin/agent");
+}
+
 static void newest_nvm_version_with_its_node(void **state)
 {
 	struct kit k = { .binary = (char *)(uintptr_t) "agent" };
@@ -170,6 +202,46 @@ static void own_prefix_of_a_tool(void **state)
 	make_program(".local/share/uv/tools/agent/bin/agent", "x");
 	make_link(".local/bin/agent", "../share/uv/tools/agent/bin/agent");
 	expect_bind("agent", ".local/share/uv/tools/agent");
+}
+
+/* A virtual environment with a Python that is neither in it nor the system's. */
+static void python_tool_with_its_interpreter(void **state)
+{
+	struct kit k = { .binary = (char *)(uintptr_t) "agent" };
+	auto_free char *shebang = NULL;
+	auto_free char *found = NULL;
+	auto_free char *tool = at(".local/share/uv/tools/agent");
+	auto_free char *python = at(".local/share/uv/python/cpython-3.12");
+	struct host_program p = { 0 };
+
+	(void)state;
+	shebang = xasprintf("#!%s/bin/python -E\n", tool);
+	make_program(".local/share/uv/python/cpython-3.12/bin/python3.12", "x");
+	make_program(".local/share/uv/tools/agent/bin/agent", shebang);
+	make_link(".local/share/uv/tools/agent/bin/python",
+		  "../../../python/cpython-3.12/bin/python3.12");
+	make_link(".local/bin/agent", "../share/uv/tools/agent/bin/agent");
+	found = engine_find_host_agent(&k, home, NULL);
+	assert_non_null(found);
+	assert_int_equal(host_program_resolve(found, home, NULL, &p, NULL), 0);
+	assert_int_equal(p.binds.n, 2);
+	assert_true(strv_contains(&p.binds, tool));
+	assert_true(strv_contains(&p.binds, python));
+	host_program_clear(&p);
+}
+
+/* The system's Python is there anyway. */
+static void python_tool_with_the_systems(void **state)
+{
+	auto_free char *tool = at(".local/share/pipx/venvs/agent");
+	auto_free char *shebang = NULL;
+
+	(void)state;
+	shebang = xasprintf("#!%s/bin/python\n", tool);
+	make_program(".local/share/pipx/venvs/agent/bin/agent", shebang);
+	make_link(".local/share/pipx/venvs/agent/bin/python", "/bin/sh");
+	make_link(".local/bin/agent", "../share/pipx/venvs/agent/bin/agent");
+	expect_bind("agent", ".local/share/pipx/venvs/agent");
 }
 
 static void system_program_needs_nothing(void **state)
@@ -219,6 +291,32 @@ static void links_out_of_a_workspace_are_ignored(void **state)
 	spec_free(s);
 }
 
+/* Nor does the first line of a script there. */
+static void interpreter_outside_of_a_workspace_is_not_shown(void **state)
+{
+	auto_free char *script = at("project/.venv/bin/agent");
+	auto_free char *outside = at("private/keys");
+	auto_free char *shebang = NULL;
+	struct spec *s = spec_new();
+	struct host_program p = { 0 };
+
+	(void)state;
+	s->workspaces = xcalloc(1, sizeof(*s->workspaces));
+	s->nworkspaces = 1;
+	s->workspaces[0].path = at("project");
+	shebang = xasprintf("#!%s/script\n", outside);
+	make_program("private/keys/script", "x");
+	make_program("project/.venv/bin/agent", shebang);
+	assert_int_equal(host_program_resolve(script, home, s, &p, NULL), 0);
+	assert_false(strv_contains(&p.binds, outside));
+	host_program_clear(&p);
+	/* Without a sandbox that could have written it, it is. */
+	assert_int_equal(host_program_resolve(script, home, NULL, &p, NULL), 0);
+	assert_true(strv_contains(&p.binds, outside));
+	host_program_clear(&p);
+	spec_free(s);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -229,11 +327,17 @@ int main(void)
 		CASE(cargo_directory_is_never_shown),
 		CASE(global_npm_package_only),
 		CASE(local_npm_tree_whole),
+		CASE(hoisted_global_tree_whole),
+		CASE(wrapper_and_its_platform_package),
+		CASE(vendor_directory_of_its_own),
 		CASE(newest_nvm_version_with_its_node),
 		CASE(own_prefix_of_a_tool),
+		CASE(python_tool_with_its_interpreter),
+		CASE(python_tool_with_the_systems),
 		CASE(system_program_needs_nothing),
 		CASE(relative_path_entries_are_ignored),
 		CASE(links_out_of_a_workspace_are_ignored),
+		CASE(interpreter_outside_of_a_workspace_is_not_shown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
