@@ -143,8 +143,10 @@ run_bats() { # SUITE USER ROOTFS
 	local suite=$1 user=$2 files=() file status runner skips=()
 	for file in "$top/repo/tests/$suite"/*.bats; do
 		[ -e "$file" ] || continue
-		# What the project itself promises does not depend on who looks.
-		[ "${file##*/}" = project.bats ] && [ "$user" != "$(id -un)" ] && continue
+		# What the project itself promises does not depend on who looks, nor how the many agents start.
+		case ${file##*/} in
+		project.bats | more-agents.bats) [ "$user" = "$(id -un)" ] || continue ;;
+		esac
 		files+=("$file")
 	done
 	[ "${#files[@]}" -gt 0 ] || return 0

@@ -1,0 +1,91 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The other agents that npm installs: each makes, edits and commits a file in a box, or at least
+# starts there.  What differs between kinds of user is tested with the main agents, so this file runs
+# for one of them (tests/run.sh).
+
+load ../lib/common
+load ../lib/agents
+
+setup() {
+	agents_setup
+	AUTHOR='Ada "The Host" Lovelace <ada@host.example>'
+}
+
+teardown() {
+	agents_teardown
+}
+
+# A session without a terminal: the work is done, and nothing is left running for it.
+works() { # AGENT [PROGRAM]
+	need_agent "${2:-$1}"
+	agent_prompts "$1" "create hello"
+	assert_status 0
+	check_work
+}
+
+# For agents that only a file of their own leads to another model: FILE, below the home, with @ as the
+# model's address.
+configure() { # AGENT FILE CONTENT
+	agent_args "$1"
+	ward create "${ARGS[@]}" "$1"
+	ward exec -i "$(ward ls -q)" sh -c 'mkdir -p "$(dirname "$HOME/$1")" && cat >"$HOME/$1"' sh "$2" \
+		<<<"${3//@/$MODEL}"
+}
+
+@test "copilot does work" {
+	works copilot
+}
+
+@test "qwen does work" {
+	works qwen
+}
+
+@test "pi does work" {
+	works pi
+}
+
+@test "kilo does work" {
+	works kilo
+}
+
+@test "cline does work" {
+	need_agent cline
+	configure cline .cline/data/settings/providers.json '{"version": 1, "lastUsedProvider": "openai-compatible", "modes": {},
+		"providers": {"openai-compatible": {"settings": {"provider": "openai-compatible",
+		"apiKey": "sk-test", "model": "stand-in", "baseUrl": "@/v1"}, "tokenSource": "manual",
+		"updatedAt": "2026-01-01T00:00:00.000Z"}}}'
+	works cline
+}
+
+@test "droid does work" {
+	need_agent droid
+	configure droid .factory/settings.json '{"customModels": [{"model": "stand-in", "id": "custom:stand-in",
+		"displayName": "stand-in", "baseUrl": "@/v1", "apiKey": "sk-test",
+		"provider": "generic-chat-completion-api", "maxOutputTokens": 4096}]}'
+	works droid
+}
+
+@test "continue does work" {
+	need_agent cn
+	configure continue .continue/config.yaml 'name: test
+version: 1.0.0
+schema: v1
+models:
+  - name: stand-in
+    provider: openai
+    model: stand-in
+    apiBase: "@/v1"
+    apiKey: sk-test
+    roles: [chat]
+    capabilities: [tool_use]
+'
+	works continue cn
+}
+
+@test "amp starts" {
+	need_agent amp
+	run ward run -w "$WS" amp -- --version
+	assert_status 0
+	assert_output_has "0.0."
+}
