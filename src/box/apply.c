@@ -516,6 +516,11 @@ static int op_readonly(struct box_build *b, size_t i, struct err *e)
 	return tree < 0 ? tree : mount_attach(&b->mounts, tree, target, false, e);
 }
 
+static int make_pin(struct box_build *b, const struct box_op *op, struct err *e)
+{
+	return root_mkdirs(b->root_fd, op->target, 0755, NULL, true, NULL, e);
+}
+
 /*
  * What is mounted from the box's own view of the directory, so that whatever lies on the way there
  * (another volume, an id-mapped workspace) stays as it is.
@@ -527,6 +532,16 @@ static int op_pin(struct box_build *b, size_t i, struct err *e)
 		root_open(b->root_fd, op->target, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
 	auto_close int tree = -1;
 
+	if (target == -ENOENT && (op->flags & BOX_F_AGENT)) {
+		int r = make_as_owner(b, op, make_pin, e);
+
+		if (r < 0)
+			return yields(op, r) ? 0 : r;
+		target = root_open(b->root_fd, op->target, O_PATH | O_DIRECTORY,
+				   RESOLVE_NO_SYMLINKS);
+	}
+	if (yields(op, target))
+		return 0;
 	if (target == -ENOENT)
 		return 0; /* what would be mounted below is not there either, or says so */
 	if (target == -ELOOP)

@@ -92,6 +92,7 @@ struct box_bind {     /* a host directory or file shown inside, besides workspac
 	bool readonly;
 	bool optional; /* a missing source is skipped */
 	bool system;   /* part of the host template: setuid stays, mounts below come along */
+	bool yield;    /* in the home: what the agent left in the way stays, and nothing is shown */
 };
 struct box_file { /* written into the writable layer (or the home) before the first program runs */
 	char *path; /* absolute inside */

@@ -94,6 +94,7 @@ static struct json *binds_to_json(const struct box_config *c)
 		json_set_bool(o, "readonly", c->binds[i].readonly);
 		json_set_bool(o, "optional", c->binds[i].optional);
 		json_set_bool(o, "system", c->binds[i].system);
+		json_set_bool(o, "yield", c->binds[i].yield);
 		json_append(j, o);
 	}
 	return j;
@@ -277,6 +278,8 @@ static int read_binds(const struct json *j, struct box_config *c, struct err *e)
 			r = read_flag(o, "optional", &b->optional, e);
 		if (r == 0)
 			r = read_flag(o, "system", &b->system, e);
+		if (r == 0)
+			r = read_flag(o, "yield", &b->yield, e);
 	}
 	return r;
 }

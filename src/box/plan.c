@@ -208,6 +208,8 @@ static int add_config_binds(struct box_plan *p, const struct box_config *c, uint
 			return r;
 		if (b->optional)
 			flags |= BOX_F_OPTIONAL;
+		if (b->yield)
+			flags |= BOX_F_NOFOLLOW | BOX_F_YIELD;
 		add_op(p, BOX_OP_BIND, flags, b->target, b->source);
 	}
 	return 0;
@@ -282,7 +284,8 @@ static bool has_target(const struct box_plan *p, size_t first, const char *targe
 }
 
 /* The directories between top and target, neither included. */
-static void pin_between(struct box_plan *p, size_t first, const char *top, const char *target)
+static void pin_between(struct box_plan *p, size_t first, const char *top, const char *target,
+			uint32_t flags)
 {
 	auto_free char *path = xstrdup(target);
 	size_t shortest = strlen(top);
@@ -293,7 +296,7 @@ static void pin_between(struct box_plan *p, size_t first, const char *top, const
 	while ((slash = strrchr(path, '/')) && (size_t)(slash - path) > shortest) {
 		*slash = '\0';
 		if (!has_target(p, first, path))
-			add_op(p, BOX_OP_PIN, BOX_F_OPTIONAL | BOX_F_NOFOLLOW, path, NULL);
+			add_op(p, BOX_OP_PIN, BOX_F_OPTIONAL | BOX_F_NOFOLLOW | flags, path, NULL);
 	}
 }
 
@@ -308,20 +311,27 @@ static void add_pins_above(struct box_plan *p, size_t first, const struct spec *
 {
 	for (size_t i = 0; i < s->nworkspaces; i++)
 		if (!s->workspaces[i].readonly)
-			pin_between(p, first, s->workspaces[i].path, target);
+			pin_between(p, first, s->workspaces[i].path, target, 0);
 	for (size_t i = 0; i < s->nvolumes; i++)
 		if (s->volumes[i].is_dir && !s->volumes[i].readonly)
-			pin_between(p, first, s->volumes[i].target, target);
+			pin_between(p, first, s->volumes[i].target, target, 0);
 }
 
-static void add_pins(struct box_plan *p, size_t first, const struct spec *s)
+static void add_pins(struct box_plan *p, size_t first, const struct box_config *c)
 {
+	const struct spec *s = c->spec;
+
 	for (size_t i = 0; i < s->nworkspaces; i++)
 		add_pins_above(p, first, s, s->workspaces[i].path);
 	for (size_t i = 0; i < s->nvolumes; i++)
 		add_pins_above(p, first, s, s->volumes[i].target);
 	for (size_t i = 0; i < s->hide.n; i++)
 		add_pins_above(p, first, s, s->hide.v[i]);
+	/* In the home they are made when there are none yet. */
+	for (size_t i = 0; i < c->nbinds; i++)
+		if (c->binds[i].yield)
+			pin_between(p, first, c->home, c->binds[i].target,
+				    BOX_F_AGENT | BOX_F_YIELD);
 }
 
 /* Workspaces, volumes, the home and the configured binds, parents before children. */
@@ -376,7 +386,7 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 		if (r < 0)
 			return r;
 	}
-	add_pins(p, first, s);
+	add_pins(p, first, c);
 	qsort(&p->ops[first], p->nops - first, sizeof(*p->ops), compare_targets);
 	for (size_t i = first + 1; i < p->nops; i++)
 		if (strcmp(p->ops[i - 1].target, p->ops[i].target) == 0)

@@ -50,6 +50,7 @@ struct cli_values {
 	const char *pull_template;
 	const char *workspace; /* run: the directory; exec: the working directory inside */
 	const char *credentials;
+	const char *agent_config;
 	const char *network;
 	const char *detach_keys;
 	const char *user;

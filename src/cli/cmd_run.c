@@ -386,7 +386,8 @@ static int print_plan(struct cli *c, const struct spec *s, struct json *plan, st
 		print_text(&b, s->workspaces[i].path);
 		buf_puts(&b, s->workspaces[i].readonly ? " (read-only)" : "");
 	}
-	buf_printf(&b, "\n  network    %s\n", policy_preset_name(s->network));
+	buf_printf(&b, "\n  network    %s\n  agent configuration: %s\n",
+		   policy_preset_name(s->network), spec_agent_config_name(s->agent_config));
 	print_strings(&b, "command", json_get(plan, "command"));
 	print_strings(&b, "rules", json_get(plan, "rules"));
 	buf_puts(&b, "  operations\n");
@@ -516,10 +517,16 @@ static int print_name(const struct launch *l, struct err *e)
 /* What was made of the options; only when nothing went wrong, so that an error stands alone. */
 static void say_made(struct cli *c, const struct launch *l)
 {
+	auto_strv given = STRV_INIT;
+
 	if (l->created && l->q.note.len)
 		term_note(c, "made sandbox '%s' with %s", l->spec->name, buf_str(&l->q.note));
 	for (size_t i = 0; l->created && i < l->q.git_notes.n; i++)
 		term_note(c, "%s", l->q.git_notes.v[i]);
+	if (l->created)
+		engine_user_config_notes(&c->engine, l->spec, l->q.kit, &given);
+	for (size_t i = 0; i < given.n; i++)
+		term_note(c, "%s", given.v[i]);
 }
 
 static int start_and_run(struct cli *c, struct launch *l, struct err *e)

@@ -254,6 +254,19 @@ static int set_credentials(struct cli *c, struct spec *s, struct err *e)
 	return 0;
 }
 
+static int set_agent_config(struct cli *c, struct spec *s, struct err *e)
+{
+	const char *mode = c->v.agent_config;
+	auto_free char *shown = NULL;
+
+	if (!mode && c->engine.config)
+		mode = c->engine.config->agent_config;
+	if (!mode || spec_agent_config_parse(mode, &s->agent_config) == 0)
+		return 0;
+	shown = text_escaped(mode);
+	return err_set(e, ERR_INPUT, -EINVAL, "config.yaml: agentConfig '%s' is no mode", shown);
+}
+
 /* --- template --------------------------------------------------------------------------------- */
 
 static bool template_supported(const struct cli *c, enum spec_template_kind kind)
@@ -370,6 +383,8 @@ static int build_settings(struct cli *c, struct run_request *q, struct spec *s, 
 	if (r == 0)
 		r = set_credentials(c, s, e);
 	if (r == 0)
+		r = set_agent_config(c, s, e);
+	if (r == 0)
 		r = cli_given_env(c, &s->env, e);
 	return r;
 }
@@ -433,6 +448,8 @@ int run_spec_override(struct cli *c, struct run_request *q, const struct json *o
 			SWAP(s->deny_hosts, given->deny_hosts);
 		if (v->credentials)
 			s->credentials = given->credentials;
+		if (v->agent_config)
+			s->agent_config = given->agent_config;
 		if (given->env.n)
 			SWAP(s->env, given->env);
 		*ret = steal(&s);
@@ -526,6 +543,8 @@ int run_spec_difference(struct cli *c, struct run_request *q, const struct spec 
 			 "--deny-host");
 		add_name(out, v->credentials && s->credentials != old->credentials,
 			 "--credentials");
+		add_name(out, v->agent_config && s->agent_config != old->agent_config,
+			 "--agent-config");
 	}
 	spec_template_clear(&t);
 	spec_free(s);

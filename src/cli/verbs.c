@@ -125,6 +125,12 @@
 		  .arg = "MODE",                                                                   \
 		  .choices = "sandbox|host|none",                                                  \
 		  .help = "Where the agent's credentials live (default sandbox)" },                \
+		{ .name = "agent-config",                                                          \
+		  .type = OPTION_STRING,                                                           \
+		  .offset = VALUE(agent_config),                                                   \
+		  .arg = "MODE",                                                                   \
+		  .choices = "off|readonly|copy",                                                  \
+		  .help = "Your own skills and settings for the agent (default readonly)" },       \
 		{ .name = "recreate",                                                              \
 		  .type = OPTION_FLAG,                                                             \
 		  .offset = VALUE(recreate),                                                       \

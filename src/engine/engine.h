@@ -104,6 +104,10 @@ struct engine_ops {
 };
 extern const struct engine_ops engine_native;
 
+/* What a new sandbox of this spec gets of the user's own configuration: lines for people. */
+void engine_user_config_notes(const struct engine_context *c, const struct spec *s,
+			      const struct kit *k, struct strv *ret);
+
 /* Where the agent's program is on this machine (PATH of the caller, then usual places below the
  * home); NULL when absent. A link that leads out of a workspace or volume of the spec (NULL: of
  * none) is passed over. */

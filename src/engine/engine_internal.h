@@ -46,6 +46,11 @@ int native_load(struct engine_context *c, const struct sandbox *s, struct native
 		struct err *e);
 void native_loaded_clear(struct native_loaded *l);
 
+struct user_config;
+/* Append to b->files what the kit puts into the sandbox, joined with the user's own. */
+void native_kit_files(struct box_config *b, const struct spec *s, const struct kit *k,
+		      const struct user_config *u);
+
 /* native_provision.c: before the supervisor starts, with the life lock in hand: note what is to be
  * done in the box. */
 int native_provision_begin(const struct sandbox *s, const struct spec *spec, const struct kit *k,
@@ -62,6 +67,45 @@ struct native_tree {
 };
 int native_place_tree(struct engine_context *c, const struct sandbox *s,
 		      const struct native_tree *t, struct err *e);
+
+/* --- user_config.c --------------------------------------------------------------------------- */
+
+enum user_config_way {
+	USER_CONFIG_BOUND,  /* shown read-only */
+	USER_CONFIG_COPIED, /* unpacked once */
+	USER_CONFIG_MERGED, /* some members, in the kit's seed */
+	USER_CONFIG_NOTED,  /* in front of the kit's instructions */
+};
+struct user_config_item {
+	enum user_config_way way;
+	const struct kit_user_config *config; /* of the kit */
+	char *source;			      /* canonical, on this machine */
+	char *target;			      /* inside */
+};
+struct user_config {
+	struct user_config_item *v;
+	size_t n;
+	char *instructions;  /* the file inside that the kit's instructions go to; NULL: none */
+	struct strv refused; /* what is left out, and why */
+};
+void user_config_clear(struct user_config *u);
+/* Look at the user's home. The kit must outlive the result. */
+void user_config_find(const struct engine_context *c, const struct spec *s, const struct kit *k,
+		      struct user_config *ret);
+/* The item of just that place inside, or NULL. */
+const struct user_config_item *user_config_at(const struct user_config *u, const char *target);
+/*
+ * The members `keys` of the JSON object `theirs` behind those of `seed` (NULL: none), which win.
+ * NULL when one of them is no JSON object. Owned by the caller. Pure.
+ */
+char *user_config_merge(const char *theirs, size_t n, const struct strv *keys, const char *seed);
+/* The same with the item's file; NULL when it cannot be read. */
+char *user_config_merged(const struct user_config_item *i, const char *seed);
+/* The file of instructions: the user's text, then the kit's. */
+char *user_config_notes(const struct user_config *u, const char *notes);
+/* Unpack what is to be copied. */
+int user_config_copy(struct engine_context *c, const struct sandbox *s, const struct user_config *u,
+		     struct err *e);
 
 /* native_logs.c */
 int native_sessions(struct engine_context *c, const struct sandbox *s, struct json **ret,

@@ -219,18 +219,84 @@ static int add_volumes(struct box_config *b, const struct kit *k, struct err *e)
 	return 0;
 }
 
-static void add_seeds(struct box_config *b, const struct spec *s, const struct kit *k,
-		      const char *dir, const char *home)
+/* The user's own file at the place of a seed is what the agent gets; of some only a part. */
+static void add_kit_file(struct box_config *b, const struct kit_file *f,
+			 const struct kit_vars *vars, const struct user_config *u)
+{
+	auto_free char *path = kit_path(f->path, NATIVE_HOME);
+	auto_free char *content = kit_file_render(f, vars);
+	const struct user_config_item *own = user_config_at(u, path);
+	char *merged;
+
+	if (own && own->way != USER_CONFIG_MERGED)
+		return;
+	merged = own ? user_config_merged(own, content) : NULL;
+	add_seed(b, steal(&path), merged ? merged : steal(&content), f->mode,
+		 f->only_if_missing || merged);
+}
+
+static bool has_file(const struct box_config *b, const char *path)
+{
+	for (size_t i = 0; i < b->nfiles; i++) {
+		if (strcmp(b->files[i].path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+void native_kit_files(struct box_config *b, const struct spec *s, const struct kit *k,
+		      const struct user_config *u)
 {
 	struct kit_vars vars = { .workdir = s->workspaces[0].path,
 				 .home = NATIVE_HOME,
 				 .env = &s->env };
-	auto_free char *gitconfig = fs_join(dir, "home/.gitconfig");
 
 	for (size_t i = 0; i < k->nfiles; i++)
-		add_seed(b, kit_path(k->files[i].path, NATIVE_HOME),
-			 kit_file_render(&k->files[i], &vars), k->files[i].mode,
-			 k->files[i].only_if_missing);
+		add_kit_file(b, &k->files[i], &vars, u);
+	for (size_t i = 0; i < u->n; i++) {
+		const struct user_config_item *own = &u->v[i];
+		char *merged = own->way == USER_CONFIG_MERGED && !has_file(b, own->target)
+				       ? user_config_merged(own, NULL)
+				       : NULL;
+
+		if (merged)
+			add_seed(b, xstrdup(own->target), merged, 0600, true);
+	}
+	if (u->instructions) {
+		struct kit_file f = { .path = u->instructions, .content = k->instructions };
+		auto_free char *text = kit_file_render(&f, &vars);
+
+		add_seed(b, xstrdup(u->instructions), user_config_notes(u, text), 0644, true);
+	}
+}
+
+/* What the user has for this agent: files for the home, and read-only mounts in it. */
+static int add_user_config(struct engine_context *c, struct box_config *b, const struct spec *s,
+			   const struct kit *k, struct err *e)
+{
+	struct user_config u;
+	int r = 0;
+
+	user_config_find(c, s, k, &u);
+	if (k->instructions && !u.instructions)
+		r = err_set(e, ERR_INPUT, -EINVAL,
+			    "kit %s: agentInstructions: filename must lie below the home", k->name);
+	for (size_t i = 0; i < u.n; i++) {
+		if (u.v[i].way != USER_CONFIG_BOUND)
+			continue;
+		add_bind(b, u.v[i].source, u.v[i].target);
+		b->binds[b->nbinds - 1].yield = true;
+		b->binds[b->nbinds - 1].optional = true;
+	}
+	native_kit_files(b, s, k, &u);
+	user_config_clear(&u);
+	return r;
+}
+
+static void add_seeds(struct box_config *b, const struct spec *s, const char *dir, const char *home)
+{
+	auto_free char *gitconfig = fs_join(dir, "home/.gitconfig");
+
 	/* Asking git costs processes, so only a new home is given the identity. */
 	if (faccessat(AT_FDCWD, gitconfig, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		add_seed(b, xstrdup(NATIVE_HOME "/.gitconfig"), gitconfig_seed(s, home), 0644,
@@ -288,7 +354,10 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 	r = add_volumes(b, k, e);
 	if (r < 0)
 		goto fail;
-	add_seeds(b, s, k, dir, c->paths.home);
+	r = add_user_config(c, b, s, k, e);
+	if (r < 0)
+		goto fail;
+	add_seeds(b, s, dir, c->paths.home);
 	*ret = b;
 	return 0;
 fail:

@@ -54,6 +54,7 @@ struct job {
 	const struct sandbox *s;
 	const struct spec *spec;
 	const struct kit *kit;
+	struct user_config user;
 	struct record done;
 };
 
@@ -130,16 +131,11 @@ static int lock_take(int fd, bool wait, struct err *e)
 	return 0;
 }
 
-static bool copies_user_config(const struct spec *s, const struct kit *k)
-{
-	return s->agent_config == SPEC_AGENT_CONFIG_COPY && k->nuser_config;
-}
-
 int native_provision_begin(const struct sandbox *s, const struct spec *spec, const struct kit *k,
 			   struct err *e)
 {
-	bool once =
-		(k->ninstall || k->trees.n || copies_user_config(spec, k)) && !exists(s, DONE_FILE);
+	bool copies = spec->agent_config == SPEC_AGENT_CONFIG_COPY && k->nuser_config;
+	bool once = (k->ninstall || k->trees.n || copies) && !exists(s, DONE_FILE);
 	struct record done = { 0 };
 	auto_close int lock = -1;
 	int r;
@@ -438,18 +434,16 @@ static int place_trees(const struct job *j, const char *name, const char *target
 }
 
 /* One of setup.files: in the home as the agent, elsewhere as root inside. */
-static int place_file(const struct job *j, const struct kit_file *f, const struct kit_vars *vars,
-		      struct err *e)
+static int place_file(const struct job *j, const struct box_file *f, struct err *e)
 {
-	auto_free char *path = kit_path(f->path, NATIVE_HOME);
-	auto_free char *content = kit_file_render(f, vars);
+	const char *path = f->path;
 	bool home = fs_path_within(path, NATIVE_HOME);
 	auto_free char *target = home ? xstrdup(NATIVE_HOME)
 				      : xstrndup(path, (size_t)(strrchr(path, '/') - path) + 1);
 	struct tar_entry entry = { .type = TAR_FILE,
 				   .path = home ? path + sizeof(NATIVE_HOME)
 						: strrchr(path, '/') + 1,
-				   .size = strlen(content),
+				   .size = strlen(f->content),
 				   .mode = f->mode,
 				   .mtime = j->spec->created_at };
 	unsigned flags = (home ? 0 : COPY_AS_ROOT) | (f->only_if_missing ? COPY_MISSING : 0);
@@ -461,7 +455,7 @@ static int place_file(const struct job *j, const struct kit_file *f, const struc
 		r = tar_write_header(&b, &entry, e);
 	if (r < 0)
 		return r;
-	buf_puts(&b, content);
+	buf_puts(&b, f->content);
 	tar_write_padding(&b, entry.size);
 	tar_write_end(&b);
 	r = fs_write_all(archive, b.data, b.len);
@@ -476,7 +470,9 @@ static int place_file(const struct job *j, const struct kit_file *f, const struc
 
 static int do_home(struct job *j, struct err *e)
 {
-	return j->done.home ? 0 : place_trees(j, "home", NATIVE_HOME, 0, e);
+	int r = j->done.home ? 0 : place_trees(j, "home", NATIVE_HOME, 0, e);
+
+	return r < 0 || j->done.home ? r : user_config_copy(j->c, j->s, &j->user, e);
 }
 
 static int do_install(struct job *j, struct err *e)
@@ -487,16 +483,17 @@ static int do_install(struct job *j, struct err *e)
 static int do_files(struct job *j, struct err *e)
 {
 	const struct kit *k = j->kit;
-	struct kit_vars vars = { .workdir = j->spec->workspaces[0].path,
-				 .home = NATIVE_HOME,
-				 .env = &j->spec->env };
+	struct box_config *b;
 	int r = 0;
 
 	/* Else they are as the start of the box left them. */
 	if (j->done.files || (!k->ninstall && !k->trees.n))
 		return 0;
-	for (size_t i = 0; r == 0 && i < k->nfiles; i++)
-		r = place_file(j, &k->files[i], &vars, e);
+	b = box_config_new();
+	native_kit_files(b, j->spec, k, &j->user);
+	for (size_t i = 0; r == 0 && i < b->nfiles; i++)
+		r = place_file(j, &b->files[i], e);
+	box_config_free(b);
 	return r;
 }
 
@@ -575,9 +572,11 @@ static int provision_locked(struct job *j, struct err *e)
 		return r;
 	j->spec = l.spec;
 	j->kit = l.kit;
+	user_config_find(j->c, l.spec, l.kit, &j->user);
 	r = do_all(j, e);
 	if (r == 0)
 		r = finish(j, e);
+	user_config_clear(&j->user);
 	native_loaded_clear(&l);
 	return r;
 }

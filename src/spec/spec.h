@@ -147,6 +147,14 @@ struct spec_git {
 int spec_git_look(const struct spec_workspace *w, const struct spec_paths *paths,
 		  struct spec_git *ret, struct err *e);
 void spec_git_clear(struct spec_git *g);
+/*
+ * Something of the user's own that is lent to a sandbox because it is at a known place. Unlike a
+ * volume it may be a link there: *ret_path is what it leads to. It must lie in the home or belong
+ * to the user; the refusals are those of volumes. -ENOENT when there is nothing. *ret_path is owned
+ * by the caller.
+ */
+int spec_own_parse(const char *path, const struct spec_paths *p, char **ret_path, bool *ret_is_dir,
+		   struct err *e);
 /* May something be mounted at this normalised path inside? -EPERM with e for the sandbox's own
  * places. */
 int spec_target_check(const char *path, struct err *e);
@@ -329,6 +337,7 @@ struct spec_config {
 	char *template;
 	char *network;
 	char *credentials;
+	char *agent_config;
 	uint64_t grace_seconds; /* how long an empty box lives; default 600 */
 	struct strv env;
 };

@@ -363,21 +363,15 @@ static int volume_target(const char *text, const char *target, char **ret, struc
 	return 0;
 }
 
-static int volume_source(const char *source, const struct spec_paths *p, struct host_path *ret,
-			 struct err *e)
+/* fd: O_PATH of the source. */
+static int check_source(const char *what, const char *source, int fd, const struct spec_paths *p,
+			struct host_path *ret, struct err *e)
 {
-	auto_close int fd = -1;
 	auto_free char *path = NULL;
 	struct host_path h = { 0 };
 	enum refusal why;
-	int r = check_link("volume", source, e);
+	int r = identify(what, source, fd, &h, e);
 
-	if (r < 0)
-		return r;
-	fd = open_no_link(source, 0);
-	if (fd < 0)
-		return open_failed("volume", source, e);
-	r = identify("volume", source, fd, &h, e);
 	if (r < 0)
 		return r;
 	path = h.path;
@@ -385,7 +379,7 @@ static int volume_source(const char *source, const struct spec_paths *p, struct 
 		auto_free char *shown = text_escaped(source);
 
 		err_set(e, ERR_REFUSED, -EPERM,
-			"volume '%s': it is a socket, and who serves it trusts whoever connects",
+			"%s '%s': it is a socket, and who serves it trusts whoever connects", what,
 			shown);
 		return err_hint(e, "services of this machine are reached with --allow-host "
 				   "localhost:PORT");
@@ -394,16 +388,57 @@ static int volume_source(const char *source, const struct spec_paths *p, struct 
 		auto_free char *shown = text_escaped(source);
 
 		return err_set(e, ERR_REFUSED, -EPERM,
-			       "volume '%s': it is neither a file nor a directory", shown);
+			       "%s '%s': it is neither a file nor a directory", what, shown);
 	}
 	why = check_refusal(path, &h.st, p);
 	if (why != REFUSE_NOT)
-		return refuse("volume", source, why, e);
-	r = check_readable("volume", source, fd, S_ISDIR(h.st.st_mode), e);
+		return refuse(what, source, why, e);
+	r = check_readable(what, source, fd, S_ISDIR(h.st.st_mode), e);
 	if (r < 0)
 		return r;
 	ret->path = steal(&path);
 	ret->st = h.st;
+	return 0;
+}
+
+static int volume_source(const char *source, const struct spec_paths *p, struct host_path *ret,
+			 struct err *e)
+{
+	auto_close int fd = -1;
+	int r = check_link("volume", source, e);
+
+	if (r < 0)
+		return r;
+	fd = open_no_link(source, 0);
+	if (fd < 0)
+		return open_failed("volume", source, e);
+	return check_source("volume", source, fd, p, ret, e);
+}
+
+int spec_own_parse(const char *path, const struct spec_paths *p, char **ret_path, bool *ret_is_dir,
+		   struct err *e)
+{
+	static const char what[] = "agent configuration";
+	auto_close int fd = open(path, O_PATH | O_CLOEXEC);
+	struct host_path h = { 0 };
+	int r;
+
+	if (fd < 0)
+		return open_failed(what, path, e);
+	r = check_source(what, path, fd, p, &h, e);
+	if (r < 0)
+		return r;
+	if (!(p->home && fs_path_within(h.path, p->home)) && h.st.st_uid != geteuid()) {
+		auto_free char *shown = text_escaped(path);
+
+		free(h.path);
+		err_set(e, ERR_REFUSED, -EPERM,
+			"%s '%s': it leads out of the home, to what belongs to somebody else", what,
+			shown);
+		return -EPERM;
+	}
+	*ret_path = h.path;
+	*ret_is_dir = S_ISDIR(h.st.st_mode);
 	return 0;
 }
 
@@ -539,11 +574,13 @@ enum { GRACE_DEFAULT = 600 };
 
 static const char *const network_values[] = { "open", "balanced", "locked", NULL };
 static const char *const credential_values[] = { "sandbox", "host", "none", NULL };
+static const char *const agent_config_values[] = { "off", "readonly", "copy", NULL };
 
 static const struct field config_v[] = {
 	{ "template", field_text, CONFIG(template) },
 	{ "network", field_choice, CONFIG(network), .values = network_values },
 	{ "credentials", field_choice, CONFIG(credentials), .values = credential_values },
+	{ "agentConfig", field_choice, CONFIG(agent_config), .values = agent_config_values },
 	{ "grace", field_duration, CONFIG(grace_seconds) },
 	{ "environment", field_env, CONFIG(env) },
 };
@@ -588,6 +625,7 @@ void spec_config_free(struct spec_config *c)
 	free(c->template);
 	free(c->network);
 	free(c->credentials);
+	free(c->agent_config);
 	strv_free(&c->env);
 	free(c);
 }

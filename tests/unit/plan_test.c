@@ -221,6 +221,30 @@ static void pins(void **state)
 	box_config_free(c);
 }
 
+/* The user's configuration in the agent's home: what the agent did there decides nothing. */
+static void binds_that_yield(void **state)
+{
+	struct box_config *c = make_config(BOX_ID_RANGE, true);
+	struct box_plan p = { 0 };
+	struct err e = ERR_INIT;
+	size_t pin, bind;
+
+	(void)state;
+	free(c->binds[1].target);
+	c->binds[1].target = xstrdup("/home/agent/.tool/deep/skills");
+	c->binds[1].yield = true;
+	assert_int_equal(box_plan_make(c, &p, &e), 0);
+	bind = find_op(&p, BOX_OP_BIND, "/home/agent/.tool/deep/skills");
+	pin = find_op(&p, BOX_OP_PIN, "/home/agent/.tool/deep");
+	assert_int_equal(p.ops[bind].flags & (BOX_F_RO | BOX_F_NOFOLLOW | BOX_F_YIELD),
+			 BOX_F_RO | BOX_F_NOFOLLOW | BOX_F_YIELD);
+	assert_true(find_op(&p, BOX_OP_PIN, "/home/agent/.tool") < pin && pin < bind);
+	assert_int_equal(find_op(&p, BOX_OP_PIN, "/home/agent"), SIZE_MAX);
+	assert_true(p.ops[pin].flags & BOX_F_AGENT && p.ops[pin].flags & BOX_F_YIELD);
+	box_plan_clear(&p);
+	box_config_free(c);
+}
+
 static void workspace_flags(void **state)
 {
 	struct box_config *c = make_config(BOX_ID_ROOT, false);
@@ -366,15 +390,11 @@ static void config_members(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(golden_files),
-		cmocka_unit_test(order),
-		cmocka_unit_test(workspace_flags),
-		cmocka_unit_test(volumes),
-		cmocka_unit_test(refused_targets),
-		cmocka_unit_test(incomplete),
-		cmocka_unit_test(config_round_trip),
-		cmocka_unit_test(config_members),
-		cmocka_unit_test(pins),
+		cmocka_unit_test(golden_files),	    cmocka_unit_test(order),
+		cmocka_unit_test(binds_that_yield), cmocka_unit_test(workspace_flags),
+		cmocka_unit_test(volumes),	    cmocka_unit_test(refused_targets),
+		cmocka_unit_test(incomplete),	    cmocka_unit_test(config_round_trip),
+		cmocka_unit_test(config_members),   cmocka_unit_test(pins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
