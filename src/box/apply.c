@@ -222,6 +222,8 @@ static int write_file(struct box_build *b, const struct box_op *op, struct err *
 {
 	struct root_owner space;
 
+	if (op->flags & BOX_F_APPEND)
+		return append_apply(b, op, e);
 	return root_write(b->root_fd, op->target, op->content, strlen(op->content), op->mode,
 			  owner_of(b, op, &space), op->flags & BOX_F_IF_MISSING, e);
 }
@@ -292,6 +294,14 @@ static int op_file(struct box_build *b, size_t i, struct err *e)
 	return make_as_owner(b, &b->p->ops[i], write_file, e);
 }
 
+static bool is_link_to(int dir, const char *name, const char *want)
+{
+	char old[PATH_MAX];
+	ssize_t n = readlinkat(dir, name, old, sizeof(old));
+
+	return n >= 0 && (size_t)n == strlen(want) && memcmp(old, want, (size_t)n) == 0;
+}
+
 static int op_symlink(struct box_build *b, size_t i, struct err *e)
 {
 	const struct box_op *op = &b->p->ops[i];
@@ -301,10 +311,14 @@ static int op_symlink(struct box_build *b, size_t i, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (symlinkat(op->source, dir, name) < 0 &&
-	    !(errno == EEXIST && (op->flags & BOX_F_IF_MISSING)))
-		return err_sys(e, "symbolic link");
-	return 0;
+	if (symlinkat(op->source, dir, name) == 0 ||
+	    (errno == EEXIST && (op->flags & BOX_F_IF_MISSING)))
+		return 0;
+	if (errno == EEXIST && is_link_to(dir, name, op->source))
+		return 0;
+	if (errno == EEXIST && unlinkat(dir, name, 0) == 0 && symlinkat(op->source, dir, name) == 0)
+		return 0;
+	return err_sys(e, "symbolic link");
 }
 
 static int op_bind(struct box_build *b, size_t i, struct err *e)

@@ -100,10 +100,12 @@ struct box_file { /* written into the writable layer (or the home) before the fi
 	uint32_t mode;
 	bool agent_owned; /* else root inside */
 	bool only_if_missing;
+	bool append; /* content goes to the end of a file that exists, unless it has it already */
 };
 struct box_link {
 	char *path;
 	char *target;
+	bool replace; /* whatever is there; else what exists stays */
 };
 struct box_volume {    /* a directory that a kit asks for */
 	char *path;    /* absolute inside */
@@ -178,6 +180,7 @@ enum box_op_flags {
 	BOX_F_HALF = 1 << 14,	   /* SYSCTL: the source names another one; half of its value */
 	BOX_F_REACHABLE = 1 << 12, /* BIND: the agent may pass the directories above the target */
 	BOX_F_YIELD = 1 << 15,	   /* what is in the way of the target stays, and nothing is made */
+	BOX_F_APPEND = 1 << 16,	   /* FILE: see box_file */
 };
 struct box_op {
 	enum box_op_type type;

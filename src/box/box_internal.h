@@ -193,6 +193,13 @@ int apply_verify(struct box_build *b, struct err *e);
 
 /* BOX_OP_USER: passwd, group and shadow of the root name the account. */
 int users_apply(struct box_build *b, size_t i, struct err *e);
+/* The owner of a file that is replaced, or root when the box does not have that id. */
+uint32_t users_own_id(const struct box_extent *x, uint32_t n, uint32_t id);
+
+/* --- append.c -------------------------------------------------------------------------------- */
+
+/* BOX_OP_FILE with BOX_F_APPEND. */
+int append_apply(struct box_build *b, const struct box_op *op, struct err *e);
 
 /* --- upper.c --------------------------------------------------------------------------------- */
 

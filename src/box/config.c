@@ -112,6 +112,7 @@ static struct json *files_to_json(const struct box_config *c)
 		json_set_uint(o, "mode", c->files[i].mode);
 		json_set_bool(o, "agent_owned", c->files[i].agent_owned);
 		json_set_bool(o, "only_if_missing", c->files[i].only_if_missing);
+		json_set_bool(o, "append", c->files[i].append);
 		json_append(j, o);
 	}
 	return j;
@@ -126,6 +127,7 @@ static struct json *links_to_json(const struct box_config *c)
 
 		json_set_string(o, "path", c->links[i].path);
 		json_set_string(o, "target", c->links[i].target);
+		json_set_bool(o, "replace", c->links[i].replace);
 		json_append(j, o);
 	}
 	return j;
@@ -305,6 +307,8 @@ static int read_files(const struct json *j, struct box_config *c, struct err *e)
 			r = read_flag(o, "agent_owned", &f->agent_owned, e);
 		if (r == 0)
 			r = read_flag(o, "only_if_missing", &f->only_if_missing, e);
+		if (r == 0)
+			r = read_flag(o, "append", &f->append, e);
 	}
 	return r;
 }
@@ -324,6 +328,8 @@ static int read_links(const struct json *j, struct box_config *c, struct err *e)
 		r = read_string(o, "path", &l->path, e);
 		if (r == 0)
 			r = read_string(o, "target", &l->target, e);
+		if (r == 0)
+			r = read_flag(o, "replace", &l->replace, e);
 	}
 	return r;
 }

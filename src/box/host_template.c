@@ -20,6 +20,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "box/box_internal.h"
 
 /* Directories, or the links of a merged /usr. */
@@ -29,7 +30,6 @@ static const char *const system_dirs[] = { "/usr",   "/bin",	"/sbin", "/lib", "/
 /* Names below /etc; patterns of fnmatch(3). No secrets, no accounts, no facts about the host. */
 static const char *const etc_names[] = {
 	"alternatives",
-	"bash.bashrc",
 	"bash_completion",
 	"bash_completion.d",
 	"bashrc",
@@ -78,7 +78,6 @@ static const char *const etc_names[] = {
 	"php",
 	"pki",
 	"profile",
-	"profile.d",
 	"protocols",
 	"python*",
 	"rpc",
@@ -183,17 +182,24 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*x, *y);
 }
 
-/* The allowed names that exist, sorted, so that the same machine gives the same plan. */
-static int list_etc(struct strv *names, struct err *e)
+/* /etc/profile.d is a directory of the box's own, with the machine's files in it. */
+static bool profile_allowed(const char *name)
 {
-	DIR *d = opendir("/etc");
+	return name[0] != '.';
+}
+
+/* The allowed names that exist, sorted, so that the same machine gives the same plan. */
+static int list_allowed(const char *dir, bool (*allowed)(const char *name), struct strv *names,
+			struct err *e)
+{
+	DIR *d = opendir(dir);
 	struct dirent *ent;
 
 	if (!d)
-		return err_sys(e, "/etc");
+		return err_sys(e, "%s", dir);
 	while ((ent = readdir(d)))
-		if (etc_allowed(ent->d_name))
-			strv_add(names, ent->d_name);
+		if (allowed(ent->d_name))
+			strv_take(names, fs_join(dir, ent->d_name));
 	closedir(d);
 	if (names->n > 1)
 		qsort(names->v, names->n, sizeof(*names->v), compare_names);
@@ -220,6 +226,25 @@ static const char notice[] =
 	">&2\n"
 	"exit 1\n";
 
+enum { BASHRC_MAX = 1 << 20 };
+
+/* A copy, because the box puts its own lines behind it. */
+static void add_bashrc(struct box_config *c)
+{
+	static const char path[] = "/etc/bash.bashrc";
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	auto_buf text = BUF_INIT;
+
+	if (fd < 0 || fs_read_fd(fd, BASHRC_MAX, &text, NULL) < 0 ||
+	    !text_is_utf8(buf_str(&text), text.len))
+		return;
+	c->files = xrealloc(c->files, c->nfiles + 1, sizeof(*c->files));
+	c->files[c->nfiles++] = (struct box_file){ .path = xstrdup(path),
+						   .content = xstrdup(buf_str(&text)),
+						   .mode = 0644,
+						   .only_if_missing = true };
+}
+
 static bool is_installed(const char *name)
 {
 	static const char *const dirs[] = { "/usr/bin", "/usr/sbin", "/bin", "/sbin" };
@@ -236,7 +261,8 @@ static bool is_installed(const char *name)
 static void add_notices(struct box_config *c)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(notice_names); i++) {
-		if (!is_installed(notice_names[i]))
+		if (!is_installed(notice_names[i]) ||
+		    (c->ids.mode == BOX_ID_SINGLE && strcmp(notice_names[i], "sudo") == 0))
 			continue;
 		c->files = xrealloc(c->files, c->nfiles + 1, sizeof(*c->files));
 		c->files[c->nfiles++] = (struct box_file){
@@ -257,11 +283,11 @@ int box_host_binds(struct box_config *c, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(system_dirs) && r == 0; i++)
 		r = add_path(c, system_dirs[i], e);
 	if (r == 0)
-		r = list_etc(&names, e);
-	for (size_t i = 0; i < names.n && r == 0; i++) {
-		auto_free char *path = fs_join("/etc", names.v[i]);
-
-		r = add_path(c, path, e);
-	}
+		r = list_allowed("/etc", etc_allowed, &names, e);
+	if (r == 0 && access("/etc/profile.d", R_OK | X_OK) == 0)
+		r = list_allowed("/etc/profile.d", profile_allowed, &names, e);
+	for (size_t i = 0; i < names.n && r == 0; i++)
+		r = add_path(c, names.v[i], e);
+	add_bashrc(c);
 	return r;
 }

@@ -437,7 +437,7 @@ static void add_system_files(struct box_plan *p, const struct box_config *c)
 		 "Defaults:agent env_keep += \"SSL_CERT_FILE CURL_CA_BUNDLE GIT_SSL_CAINFO\"\n"
 		 "Defaults:agent env_keep += \"REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS\"\n"
 		 "Defaults:agent env_keep += \"PIP_CERT CARGO_HTTP_CAINFO DENO_CERT\"\n"
-		 "Defaults:agent env_keep += \"AWS_CA_BUNDLE IS_SANDBOX\"\n");
+		 "Defaults:agent env_keep += \"AWS_CA_BUNDLE IS_SANDBOX BASH_ENV\"\n");
 }
 
 static int add_config_files(struct box_plan *p, const struct box_config *c, struct err *e)
@@ -445,7 +445,8 @@ static int add_config_files(struct box_plan *p, const struct box_config *c, stru
 	for (size_t i = 0; i < c->nfiles; i++) {
 		const struct box_file *f = &c->files[i];
 		uint32_t flags = (f->agent_owned ? BOX_F_AGENT : 0) |
-				 (f->only_if_missing ? BOX_F_IF_MISSING : 0);
+				 (f->only_if_missing ? BOX_F_IF_MISSING : 0) |
+				 (f->append ? BOX_F_APPEND : 0);
 		int r = check_target("file", f->path, e);
 
 		if (r < 0)
@@ -462,7 +463,8 @@ static int add_links(struct box_plan *p, const struct box_config *c, struct err 
 
 		if (r < 0)
 			return r;
-		add_op(p, BOX_OP_SYMLINK, BOX_F_IF_MISSING, c->links[i].path, c->links[i].target);
+		add_op(p, BOX_OP_SYMLINK, c->links[i].replace ? 0 : BOX_F_IF_MISSING,
+		       c->links[i].path, c->links[i].target);
 	}
 	return 0;
 }

@@ -48,6 +48,7 @@ static const struct {
 	{ BOX_F_ANY_TYPE, "any-type" },
 	{ BOX_F_HALF, "half" },
 	{ BOX_F_YIELD, "yield" },
+	{ BOX_F_APPEND, "append" },
 };
 
 const char *box_op_name(enum box_op_type t)

@@ -49,8 +49,7 @@ static int read_account_file(struct box_build *b, const char *path, struct buf *
 	return fs_read_fd(fd, ACCOUNT_FILE_MAX, text, e);
 }
 
-/* The owner of the file that is replaced, or root when the box does not have that id. */
-static uint32_t own_id(const struct box_extent *x, uint32_t n, uint32_t id)
+uint32_t users_own_id(const struct box_extent *x, uint32_t n, uint32_t id)
 {
 	return id == BOX_OVERFLOW_ID || idmap_outside(x, n, id) < 0 ? 0 : id;
 }
@@ -85,8 +84,8 @@ int users_apply(struct box_build *b, size_t i, struct err *e)
 		account_rewrite(account_files[k].kind, buf_str(&old), old.len, &a, &new);
 		if (r == 0 && new.len == old.len && memcmp(new.data, old.data, new.len) == 0)
 			continue; /* as at the last start */
-		o = (struct root_owner){ own_id(b->c->ids.uid, b->c->ids.nuid, st.st_uid),
-					 own_id(b->c->ids.gid, b->c->ids.ngid, st.st_gid) };
+		o = (struct root_owner){ users_own_id(b->c->ids.uid, b->c->ids.nuid, st.st_uid),
+					 users_own_id(b->c->ids.gid, b->c->ids.ngid, st.st_gid) };
 		r = root_write(b->root_fd, account_files[k].path, buf_str(&new), new.len,
 			       st.st_mode & 0777, &o, false, e);
 		if (r < 0)

@@ -188,6 +188,8 @@ int envfile_parse(const char *text, size_t n, const char *origin, char *const *i
 int envfile_parse_one(const char *text, char *const *inherit, struct strv *ret, struct err *e);
 
 /* session.c: what a program in a sandbox gets, and how its end becomes an exit code. */
+/* The caller's terminal type, language and time zone. */
+void cli_caller_env(struct strv *ret);
 int cli_session_env(struct cli *c, const struct spec *s, const struct kit *k, struct strv *ret,
 		    struct err *e);
 /* The -e and --env-file values of this command line. */

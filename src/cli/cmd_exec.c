@@ -20,8 +20,26 @@ bool cli_program_failed(int r, const struct err *e)
 
 /* --- exec ------------------------------------------------------------------------------------- */
 
+/* Where COMMAND is among the operands; behind them when there is none. */
+static size_t command_at(const struct cli *c)
+{
+	const struct strv *o = &c->operands.v;
+
+	return o->n > 1 && strcmp(o->v[1], "--") == 0 ? 2 : 1;
+}
+
 static int check_options(const struct cli *c, struct err *e)
 {
+	const struct strv *o = &c->operands.v;
+	size_t first = command_at(c);
+
+	/* Without a command a person at a terminal, or whoever pipes commands in, wants a shell. */
+	if (first < o->n ? !*o->v[first] : !c->v.tty && !c->v.interactive) {
+		auto_free char *name = text_escaped(o->v[0]);
+
+		err_set(e, ERR_USAGE, -EINVAL, "exec: too few arguments: %s", c->verb->operands);
+		return err_hint(e, "'%s exec -it %s' opens a shell", c->program, name);
+	}
 	if (c->v.workspace && c->v.workspace[0] != '/')
 		return err_set(e, ERR_USAGE, -EINVAL,
 			       "option --workdir: a path inside the sandbox begins with /");
@@ -37,12 +55,10 @@ static int fill_session(struct cli *c, const struct sandbox *box, const struct s
 	const struct strv *o = &c->operands.v;
 	struct kit_extras extras = { 0 };
 	struct kit *kit = NULL;
-	size_t first = strcmp(o->v[1], "--") == 0 ? 2 : 1;
+	size_t first = command_at(c);
 	int r;
 
-	if (first >= o->n || !*o->v[first])
-		return err_set(e, ERR_USAGE, -EINVAL, "exec: too few arguments: %s",
-			       c->verb->operands);
+	s->login = first == o->n;
 	for (size_t i = first; i < o->n; i++)
 		strv_add(&s->argv, o->v[i]);
 	r = cli_check_args(&s->argv, e);
@@ -53,6 +69,7 @@ static int fill_session(struct cli *c, const struct sandbox *box, const struct s
 	s->tty = c->v.tty;
 	s->interactive = c->v.interactive;
 	cli_session_size(s);
+	cli_caller_env(&s->caller_env);
 	/* A kit that is gone or broken must not keep anybody from looking into the sandbox. */
 	kit_extras_of(spec, box->dir, &extras);
 	if (kit_load(spec->agent, c->engine.paths.config, &extras, &kit, NULL) < 0)
@@ -66,7 +83,7 @@ static int fill_session(struct cli *c, const struct sandbox *box, const struct s
 static int exec_failed(const struct strv *argv, int code, const struct err *cause)
 {
 	struct err e = *cause;
-	auto_free char *program = text_escaped(argv->v[0]);
+	auto_free char *program = text_escaped(argv->n ? argv->v[0] : "login shell");
 
 	if (code == -ENOENT)
 		err_set(&e, ERR_NOT_FOUND, code, "'%s' was not found in the sandbox", program);
@@ -318,6 +335,8 @@ static void session_row(struct term_table *t, const struct json *s)
 
 	(void)json_get_strv(s, "argv", &argv);
 	buf_printf(&number, "%u", (unsigned)session_number(s));
+	if (argv.n == 0)
+		strv_add(&argv, "login shell");
 	status_text(s, &status);
 	age_text(s, age);
 	for (size_t i = 0; i < argv.n; i++)

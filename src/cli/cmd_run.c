@@ -480,6 +480,7 @@ static int run_agent(struct cli *c, struct launch *l, struct err *e)
 	session.tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	term.tty = session.tty;
 	cli_session_size(&session);
+	cli_caller_env(&session.caller_env);
 	agent_argv(l, session.tty, &session.argv);
 	r = cli_session_env(c, l->spec, l->q.kit, &session.env, e);
 	if (r == 0 && session.argv.n == 0)

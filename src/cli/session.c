@@ -3,7 +3,8 @@
  * session: what a program in a sandbox is given by the command line, and how its end is reported.
  *
  * Environment, later entries winning: the caller's terminal and locale variables, the kit's, those
- * given when the sandbox was made, those of this command line.  The engine puts its own below.
+ * given when the sandbox was made, those of this command line.  The engine puts its own below.  The
+ * caller's are handed on apart, because they are adjusted to what the sandbox knows.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -91,12 +92,6 @@ int cli_session_env(struct cli *c, const struct spec *s, const struct kit *k, st
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(terminal_names); i++) {
-		const char *value = getenv(terminal_names[i]);
-
-		if (value && harmless(value))
-			strv_env_set(ret, terminal_names[i], value);
-	}
 	if (c->engine.config)
 		put_all(ret, &c->engine.config->env);
 	if (k)
@@ -104,6 +99,16 @@ int cli_session_env(struct cli *c, const struct spec *s, const struct kit *k, st
 	put_all(ret, &s->env);
 	put_all(ret, &given);
 	return 0;
+}
+
+void cli_caller_env(struct strv *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(terminal_names); i++) {
+		const char *value = getenv(terminal_names[i]);
+
+		if (value && harmless(value))
+			strv_env_set(ret, terminal_names[i], value);
+	}
 }
 
 void cli_session_size(struct spec_session *s)

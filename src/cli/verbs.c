@@ -308,7 +308,7 @@ static const struct verb_example create_examples[] = {
 	{ "create -t dir:/srv/rootfs shell ~/project", "use a root file system of your own" },
 };
 static const struct verb_example exec_examples[] = {
-	{ "exec -it review bash", "open a shell in the sandbox" },
+	{ "exec -it review", "open a login shell in the sandbox" },
 	{ "exec review git status", "run a program in the workspace" },
 	{ "exec -u root review apt-get update", "run a program as root inside" },
 };
@@ -374,7 +374,9 @@ static const char create_text[] =
 	"has a sandbox of that agent, its name is printed. The options are those of run.";
 static const char exec_text[] =
 	"Runs a program in a sandbox, which is started if it is stopped. Without -i the program's "
-	"standard input is empty; without -t it has no terminal.";
+	"standard input is empty; without -t it has no terminal. Without COMMAND, -i or -t "
+	"starts the user's login shell: 'exec -it SANDBOX' opens one, 'exec -i SANDBOX' reads "
+	"commands.";
 static const char attach_text[] =
 	"Connects this terminal to a session that is still running, and shows its recent output "
 	"first. Without SESSION it is the newest session of the agent.";
@@ -441,7 +443,7 @@ const struct verb cli_verbs[] = {
 	  .complete = COMPLETE_AGENT,
 	  .run = cmd_create },
 	{ .name = "exec",
-	  .operands = "SANDBOX COMMAND [ARG...]",
+	  .operands = "SANDBOX [COMMAND [ARG...]]",
 	  .summary = "Run a program in a sandbox",
 	  .text = exec_text,
 	  TABLE(exec_options),
@@ -449,7 +451,7 @@ const struct verb cli_verbs[] = {
 	  .see_also = "run attach sessions",
 	  .exits = VERB_EXITS_PROGRAM,
 	  .stop_at_operand = true,
-	  .min = 2,
+	  .min = 1,
 	  .max = UINT_MAX,
 	  .complete = COMPLETE_SANDBOX,
 	  .run = cmd_exec },

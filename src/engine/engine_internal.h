@@ -9,6 +9,10 @@
 
 #define NATIVE_HOME	"/home/agent"
 #define NATIVE_LINK_DIR BOX_BIN_DIR
+#define NATIVE_PATH                                                                                \
+	NATIVE_HOME "/.local/bin:" NATIVE_LINK_DIR                                                 \
+		    ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define NATIVE_PERSISTENT "/etc/sandbox-persistent.sh"
 enum { NATIVE_PROXY_PORT = 3128 };
 
 /* Where ward-init or ward-proxy is; ERR_HOST when it is nowhere. Owned by the caller. */
@@ -24,6 +28,10 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 /* Put the base environment below what the session has already: session values win. */
 void native_session_env(const struct spec *s, const struct spec_config *config,
 			struct spec_session *session);
+
+/* native_shell.c: the files that make a shell inside feel at home, and with one id a sudo. */
+void native_shell(struct box_config *b, const struct spec *s, const struct kit *k,
+		  const struct spec_config *config);
 
 /* What of the host makes a program found there work inside. */
 struct host_program {

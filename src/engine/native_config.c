@@ -358,6 +358,7 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 	if (r < 0)
 		goto fail;
 	add_seeds(b, s, dir, c->paths.home);
+	native_shell(b, s, k, c->config);
 	*ret = b;
 	return 0;
 fail:
@@ -380,10 +381,9 @@ static void env_default(struct strv *env, const char *key, const char *value)
 _Static_assert(NATIVE_PROXY_PORT == 3128, "the proxy variables name the port");
 
 static const struct env_entry base_env[] = {
-	{ "PATH", NATIVE_HOME "/.local/bin:" NATIVE_LINK_DIR
-			      ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
-	{ "SHELL", "/bin/bash" },
-	{ "LANG", "C.UTF-8" },
+	{ "PATH", NATIVE_PATH },
+	/* bash reads it when it runs a script or `-c`; see native_shell.c. */
+	{ "BASH_ENV", NATIVE_PERSISTENT },
 	{ "IS_SANDBOX", "1" },
 	{ "HTTP_PROXY", NATIVE_PROXY_URL },
 	{ "HTTPS_PROXY", NATIVE_PROXY_URL },

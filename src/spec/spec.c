@@ -86,6 +86,7 @@ void spec_session_clear(struct spec_session *s)
 {
 	strv_free(&s->argv);
 	strv_free(&s->env);
+	strv_free(&s->caller_env);
 	free(s->cwd);
 	free(s->user);
 	*s = (struct spec_session){ 0 };

@@ -316,10 +316,14 @@ enum spec_session_kind {
 const char *spec_session_kind_name(enum spec_session_kind k);
 struct spec_session {
 	enum spec_session_kind kind;
-	struct strv argv;
-	struct strv env; /* complete: nothing is inherited */
-	char *cwd;	 /* absolute inside */
-	char *user;	 /* "NAME|UID[:GROUP|GID]"; NULL: the agent */
+	struct strv argv; /* empty with login */
+	struct strv env;  /* complete: nothing is inherited */
+	/* "K=V" of the caller's terminal and language: they count where env does not have K, and as
+	 * far as the box knows them. */
+	struct strv caller_env;
+	bool login; /* the user's login shell, from the box's password file */
+	char *cwd;  /* absolute inside */
+	char *user; /* "NAME|UID[:GROUP|GID]"; NULL: the agent */
 	bool tty;
 	bool interactive; /* stdin is connected; else it is at end of file */
 	uint16_t rows;

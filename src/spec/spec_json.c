@@ -197,6 +197,8 @@ static const struct member session_members_v[] = {
 	  ENUM(session_kind_name, SPEC_SESSION_KIND_MAX) },
 	{ "argv", MEMBER_STRV, offsetof(struct spec_session, argv) },
 	{ "env", MEMBER_STRV, offsetof(struct spec_session, env), true, check_pair },
+	{ "caller_env", MEMBER_STRV, offsetof(struct spec_session, caller_env), true, check_pair },
+	{ "login", MEMBER_BOOL, offsetof(struct spec_session, login), true },
 	{ "cwd", MEMBER_TEXT, offsetof(struct spec_session, cwd), .check = check_path },
 	{ "user", MEMBER_TEXT, offsetof(struct spec_session, user), true },
 	{ "tty", MEMBER_BOOL, offsetof(struct spec_session, tty), true },
@@ -540,8 +542,9 @@ int spec_session_from_json(const struct json *j, struct spec_session *ret, struc
 	struct spec_session s = { 0 };
 	int r = read_members(&session_members, j, &s, e);
 
-	if (r == 0 && s.argv.n == 0)
-		r = err_set(e, ERR_INPUT, -EINVAL, "session: member 'argv' is empty");
+	if (r == 0 && (s.argv.n == 0) != s.login)
+		r = err_set(e, ERR_INPUT, -EINVAL, "session: member 'argv' is %sempty",
+			    s.login ? "not " : "");
 	if (r < 0) {
 		spec_session_clear(&s);
 		return r;

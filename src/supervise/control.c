@@ -143,7 +143,7 @@ static int read_session(const struct wire_msg *m, struct spec_session *ret, stru
 		r = json_parse(buf_str(&text), text.len, &j, e);
 	if (r == 0)
 		r = spec_session_from_json(j, ret, e);
-	if (r == 0 && (ret->argv.n == 0 || !ret->cwd || ret->cwd[0] != '/')) {
+	if (r == 0 && ((ret->argv.n == 0) != ret->login || !ret->cwd || ret->cwd[0] != '/')) {
 		spec_session_clear(ret);
 		r = err_set(e, ERR_INPUT, -EINVAL, "a session needs a program and a directory");
 	}

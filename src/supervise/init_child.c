@@ -27,7 +27,7 @@
 
 static const char default_path[] =
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-enum { EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127, PATH_BYTES = 4096, ADDED_ENV = 5 };
+enum { EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127, PATH_BYTES = 4096, ADDED_ENV = 6 };
 
 static _Noreturn void fail(int report_fd, const struct err *e)
 {
@@ -130,14 +130,31 @@ static bool has_env(char *const *env, const char *key)
 	return false;
 }
 
+/* An entry of the caller's surroundings, as far as the box knows it. */
+static char *fitted(const char *entry)
+{
+	const char *eq = strchr(entry, '=');
+	auto_free char *name = xstrndup(entry, (size_t)(eq - entry));
+
+	return xasprintf("%s=%s", name, surroundings_fit(name, eq + 1));
+}
+
 /* The request's environment, and what a login would set when it is absent. */
 static char **complete_env(const struct start_request *r, const struct passwd_user *u)
 {
-	char **env = xcalloc((size_t)r->envc + ADDED_ENV + 1, sizeof(*env));
+	char **env = xcalloc((size_t)r->envc + r->callerc + ADDED_ENV + 1, sizeof(*env));
 	size_t n = r->envc;
 
 	if (n)
 		memcpy(env, r->env, n * sizeof(*env));
+	for (uint32_t i = 0; i < r->callerc; i++) {
+		auto_free char *name = xstrndup(r->caller[i], strcspn(r->caller[i], "="));
+
+		if (!has_env(r->env, name))
+			env[n++] = fitted(r->caller[i]);
+	}
+	if (!has_env(env, "LANG"))
+		env[n++] = xstrdup("LANG=C.UTF-8");
 	if (!has_env(r->env, "PATH"))
 		env[n++] = xstrdup(default_path);
 	if (!has_env(r->env, "HOME"))
@@ -211,6 +228,23 @@ static int run(char *const *argv, char *const *env, struct err *e)
 	}
 }
 
+/* As login(1) starts it: argv[0] is the shell's name with a dash. */
+static int run_login_shell(const struct passwd_user *u, char *const *env, struct err *e)
+{
+	const char *const shells[] = { u->shell, "/bin/bash", "/bin/sh" };
+	int worst = ENOENT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(shells); i++) {
+		const char *slash = strrchr(shells[i], '/');
+		auto_free char *name = xasprintf("-%s", slash ? slash + 1 : shells[i]);
+		char *argv[] = { name, NULL };
+
+		if (slash)
+			try_exec(shells[i], argv, env, &worst);
+	}
+	return err_set(e, ERR_NOT_FOUND, -ENOENT, "no shell was found in the sandbox");
+}
+
 static _Noreturn void run_copy(const struct start_request *r)
 {
 	struct err e = ERR_INIT;
@@ -258,6 +292,9 @@ _Noreturn void init_child_run(struct init_child *c)
 		run_copy(c->request);
 	}
 	env = complete_env(c->request, &user);
-	run(c->request->argv, env, &e);
+	if (c->request->argc == 0)
+		run_login_shell(&user, env, &e);
+	else
+		run(c->request->argv, env, &e);
 	fail(3, &e);
 }

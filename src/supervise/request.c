@@ -2,11 +2,13 @@
 /*
  * request: how a START request travels from the supervisor to init.
  *
- * Layout: "WSR1", then op, flags, argc and envc as 32-bit numbers of this machine, then the strings
- * user, cwd, argv..., env..., each with its NUL.  The bytes are exactly used up.
+ * Layout: "WSR2", then op, flags, argc, envc and callerc as 32-bit numbers of this machine, then
+ * the strings user, cwd, argv..., env..., caller..., each with its NUL.  The bytes are exactly used
+ * up.
  *
- * Invariants of a parsed request: argc >= 1, argv[0] and cwd are not empty, every environment entry
- * has a name and an equals sign, everything is within START_BYTES_MAX and START_STRINGS_MAX.
+ * Invariants of a parsed request: argv[0] and cwd are not empty, there is an argv unless the login
+ * shell is meant, every environment entry has a name and an equals sign, everything is within
+ * START_BYTES_MAX and START_STRINGS_MAX.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,8 +16,8 @@
 #include "base/mem.h"
 #include "supervise/supervise_internal.h"
 
-static const char magic[4] = { 'W', 'S', 'R', '1' };
-enum { REQUEST_TTY = 1 };
+static const char magic[4] = { 'W', 'S', 'R', '2' };
+enum { REQUEST_TTY = 1, REQUEST_LOGIN = 2 };
 
 struct request_head {
 	char magic[4];
@@ -23,6 +25,7 @@ struct request_head {
 	uint32_t flags;
 	uint32_t argc;
 	uint32_t envc;
+	uint32_t callerc;
 };
 
 static void put_string(struct buf *out, const char *s)
@@ -33,9 +36,11 @@ static void put_string(struct buf *out, const char *s)
 void start_request_write(const struct spec_session *s, enum start_op op, struct buf *out)
 {
 	struct request_head h = { .op = op,
-				  .flags = s->tty ? REQUEST_TTY : 0,
+				  .flags = (s->tty ? REQUEST_TTY : 0) |
+					   (s->login ? REQUEST_LOGIN : 0),
 				  .argc = (uint32_t)s->argv.n,
-				  .envc = (uint32_t)s->env.n };
+				  .envc = (uint32_t)s->env.n,
+				  .callerc = (uint32_t)s->caller_env.n };
 
 	memcpy(h.magic, magic, sizeof(magic));
 	buf_add(out, &h, sizeof(h));
@@ -45,6 +50,8 @@ void start_request_write(const struct spec_session *s, enum start_op op, struct 
 		put_string(out, s->argv.v[i]);
 	for (size_t i = 0; i < s->env.n; i++)
 		put_string(out, s->env.v[i]);
+	for (size_t i = 0; i < s->caller_env.n; i++)
+		put_string(out, s->caller_env.v[i]);
 }
 
 static int bad(struct err *e, const char *what)
@@ -64,8 +71,23 @@ static char *next_string(char **p, char *end)
 	return s;
 }
 
+/* n entries "K=V". */
+static int read_env(char **ret, uint32_t n, char **p, char *end, struct err *e)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		ret[i] = next_string(p, end);
+		if (!ret[i])
+			return bad(e, "truncated");
+		if (ret[i][0] == '=' || !strchr(ret[i], '='))
+			return bad(e, "environment entry without a name and '='");
+	}
+	return 0;
+}
+
 static int read_strings(struct start_request *r, char *p, char *end, struct err *e)
 {
+	int code;
+
 	r->user = next_string(&p, end);
 	r->cwd = r->user ? next_string(&p, end) : NULL;
 	if (!r->cwd)
@@ -75,18 +97,16 @@ static int read_strings(struct start_request *r, char *p, char *end, struct err 
 		if (!r->argv[i])
 			return bad(e, "truncated");
 	}
-	for (uint32_t i = 0; i < r->envc; i++) {
-		r->env[i] = next_string(&p, end);
-		if (!r->env[i])
-			return bad(e, "truncated");
-		if (r->env[i][0] == '=' || !strchr(r->env[i], '='))
-			return bad(e, "environment entry without a name and '='");
-	}
+	code = read_env(r->env, r->envc, &p, end, e);
+	if (code == 0)
+		code = read_env(r->caller, r->callerc, &p, end, e);
+	if (code < 0)
+		return code;
 	if (p != end)
 		return bad(e, "bytes behind the last string");
 	if (r->cwd[0] != '/')
 		return bad(e, "working directory is not absolute");
-	if (r->argv[0][0] == '\0')
+	if (r->argc && r->argv[0][0] == '\0')
 		return bad(e, "empty program name");
 	return 0;
 }
@@ -102,18 +122,21 @@ int start_request_parse(const void *bytes, size_t n, struct start_request *ret, 
 	memcpy(&h, bytes, sizeof(h));
 	if (memcmp(h.magic, magic, sizeof(magic)) != 0)
 		return bad(e, "bad mark");
-	if (h.op >= START_OP_MAX || (h.flags & ~(uint32_t)REQUEST_TTY))
+	if (h.op >= START_OP_MAX || (h.flags & ~(uint32_t)(REQUEST_TTY | REQUEST_LOGIN)))
 		return bad(e, "unknown kind");
-	if (h.argc < 1 || h.argc > START_STRINGS_MAX || h.envc > START_STRINGS_MAX)
+	if ((h.argc < 1) != !!(h.flags & REQUEST_LOGIN) || h.argc > START_STRINGS_MAX ||
+	    h.envc > START_STRINGS_MAX || h.callerc > START_STRINGS_MAX)
 		return bad(e, "bad number of strings");
 	r.op = (enum start_op)h.op;
 	r.tty = h.flags & REQUEST_TTY;
 	r.argc = h.argc;
 	r.envc = h.envc;
+	r.callerc = h.callerc;
 	r.bytes = xmalloc(n - sizeof(h) + 1);
 	memcpy(r.bytes, (const char *)bytes + sizeof(h), n - sizeof(h));
 	r.argv = xcalloc((size_t)h.argc + 1, sizeof(*r.argv));
 	r.env = xcalloc((size_t)h.envc + 1, sizeof(*r.env));
+	r.caller = xcalloc((size_t)h.callerc + 1, sizeof(*r.caller));
 	code = read_strings(&r, r.bytes, r.bytes + (n - sizeof(h)), e);
 	if (code < 0) {
 		start_request_clear(&r);
@@ -130,5 +153,6 @@ void start_request_clear(struct start_request *r)
 	free(r->bytes);
 	free(r->argv);
 	free(r->env);
+	free(r->caller);
 	*r = (struct start_request){ 0 };
 }

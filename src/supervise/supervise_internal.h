@@ -57,14 +57,27 @@ struct start_request {
 	const char *cwd;
 	char **argv;
 	char **env;
-	uint32_t argc;
+	char **caller; /* "K=V" of the caller's terminal and language; see surroundings.c */
+	uint32_t argc; /* 0: the user's login shell */
 	uint32_t envc;
+	uint32_t callerc;
 	char *bytes; /* owned */
 };
 void start_request_write(const struct spec_session *s, enum start_op op, struct buf *out);
 /* Copies; -EBADMSG with e for anything but a complete request and nothing behind it. */
 int start_request_parse(const void *bytes, size_t n, struct start_request *ret, struct err *e);
 void start_request_clear(struct start_request *r);
+
+/* --- terminal and language (surroundings.c) ----------------------------------------------------
+ */
+
+/* What TERM, LANG or LC_* is set to where the caller has this value: the value itself (also of any
+ * other name) or a static text. Looks at the files of the box. */
+const char *surroundings_fit(const char *name, const char *value);
+/* A locale's name as glibc stores it: "de_DE.UTF-8@euro" is "de_DE.utf8@euro". Caller frees. */
+char *locale_normalised(const char *name);
+/* Does an archive of locales, of which `bytes` is the beginning, have that name? */
+bool locale_archive_has(const void *bytes, size_t n, const char *name);
 
 /* --- users inside (passwd.c) ------------------------------------------------------------------ */
 
