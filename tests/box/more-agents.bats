@@ -89,3 +89,43 @@ models:
 	assert_status 0
 	assert_output_has "0.0."
 }
+
+# A program of that name which says how it was started and what its home holds.
+stand_in() { # PROGRAM
+	mkdir -p "$TEST_DIR/bin"
+	cat >"$TEST_DIR/bin/$1" <<-'SH'
+		#!/bin/sh
+		echo "started: ${0##*/} $*"
+		find ~ -type f
+	SH
+	chmod +x "$TEST_DIR/bin/$1"
+}
+
+# What npm does not have starts as its kit says, with the files that answer its questions.
+starts_as() { # AGENT "PROGRAM ARGUMENT..." [FILE BELOW THE HOME]
+	stand_in "${2%% *}"
+	run env PATH="$TEST_DIR/bin:$PATH" "$WARD" run -w "$WS" "$1" -- --more
+	assert_status 0
+	assert_output_has "started: $2 --more"
+	[ -z "${3:-}" ] || assert_output_has "/home/agent/$3"
+}
+
+@test "agents that npm does not have are started as their kits say" {
+	starts_as aider "aider --yes-always"
+	starts_as cagent "cagent run --yolo"
+	starts_as crush "crush --yolo"
+	starts_as cursor "cursor-agent --yolo" ".cursor/projects/$(tr -cs '[:alnum:]' - <<<"${WS#/}" | sed 's/-$//')/.workspace-trusted"
+	starts_as devin "devin --permission-mode dangerous --respect-workspace-trust=false"
+	starts_as docker-agent "docker-agent run --yolo"
+	starts_as goose "goose" .config/goose/config.yaml
+	starts_as kiro "kiro-cli chat --trust-all-tools" .kiro/settings/cli.json
+}
+
+@test "an agent that is not installed is named with the way to install it" {
+	local name status=0
+	for name in gemini kiro aider; do
+		env PATH=/usr/bin:/bin "$WARD" run -t host -w "$WS" "$name" -- --version >out 2>&1 </dev/null || status=$?
+		assert_equal "$status" 127
+		grep -qF -- "$(ward kit inspect "$name" --json | jq -r .install_hint)" out || fail "$(cat out)"
+	done
+}
