@@ -246,6 +246,9 @@ int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e)
 /* Remove <dir>/upper, work, home and volumes of a stopped sandbox, whatever ids own them. */
 int box_remove_files(const struct box_ids *ids, int sandbox_dirfd, struct err *e);
 
+/* Remove dirfd/name, whatever ids of the box own what is in it; missing is success. */
+int box_remove_tree(const struct box_ids *ids, int dirfd, const char *name, struct err *e);
+
 /* Can this user make boxes here? 0, or ERR_HOST with the reason and its cure (sysctl, AppArmor,
  * max_user_namespaces, overlay, seccomp, Landlock). */
 int box_probe(struct err *e);

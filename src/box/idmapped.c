@@ -45,7 +45,20 @@ static int idmapped_tree(int source, uint64_t attrs, int userns_fd, bool recursi
 	return steal_fd(&tree);
 }
 
-static int send_idmapped_layers(const struct box_plan *p, int sock, pid_t pid, struct err *e)
+/* A layer that the box's own ids own is shown as it is; others belong to this machine's ids. */
+static int layer_tree(const struct box_ids *ids, int source, int userns, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(source, &st) < 0)
+		return err_sys(e, "stat");
+	if (st.st_uid >= ids->uid[0].outside && st.st_uid - ids->uid[0].outside < BOX_IDS)
+		return mount_clone(source, false, MOUNT_ATTR_RDONLY, e);
+	return idmapped_tree(source, MOUNT_ATTR_RDONLY, userns, false, e);
+}
+
+static int send_idmapped_layers(const struct box_config *c, const struct box_plan *p, int sock,
+				pid_t pid, struct err *e)
 {
 	char path[64];
 	auto_close int userns = -1;
@@ -62,7 +75,7 @@ static int send_idmapped_layers(const struct box_plan *p, int sock, pid_t pid, s
 		int r = mount_open_source(p->layers.v[i], 0, 0, 0, &source, e);
 
 		if (r == 0)
-			r = tree = idmapped_tree(source, MOUNT_ATTR_RDONLY, userns, false, e);
+			r = tree = layer_tree(&c->ids, source, userns, e);
 		if (r >= 0)
 			r = send_mount(sock, p->nops + i, tree, e);
 		if (r < 0)
@@ -108,7 +121,7 @@ static int send_idmapped_binds(const struct box_config *c, const struct box_plan
 int idmapped_send(const struct box_config *c, const struct box_plan *p, int sock, pid_t pid,
 		  struct err *e)
 {
-	int r = send_idmapped_layers(p, sock, pid, e);
+	int r = send_idmapped_layers(c, p, sock, pid, e);
 
 	return r < 0 ? r : send_idmapped_binds(c, p, sock, e);
 }

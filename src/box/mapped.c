@@ -266,8 +266,11 @@ static _Noreturn void run_child(const struct box_ids *ids, int go_fd, int err_fd
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 ||
 	    (ids->mode != BOX_ID_SINGLE && setgroups(0, NULL) < 0))
 		r = err_sys(&e, "id maps: become root of the namespace");
-	else
+	else {
+		/* A change of ids has undone it. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		r = f(arg, &e);
+	}
 	if (r < 0) {
 		if (e.code == 0)
 			err_set(&e, ERR_SYSTEM, r, "failed");
@@ -323,13 +326,18 @@ int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e)
 	return r;
 }
 
-static int remove_files(void *arg, struct err *e)
-{
-	static const char *const names[] = { "upper", "work", "home", "volumes" };
-	int dirfd = *(int *)arg;
+struct removal {
+	int dirfd;
+	const char *const *names;
+	size_t n;
+};
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		int r = fs_remove_tree_at(dirfd, names[i], e);
+static int remove_trees(void *arg, struct err *e)
+{
+	const struct removal *rm = arg;
+
+	for (size_t i = 0; i < rm->n; i++) {
+		int r = fs_remove_tree_at(rm->dirfd, rm->names[i], e);
 
 		if (r < 0)
 			return r;
@@ -337,10 +345,26 @@ static int remove_files(void *arg, struct err *e)
 	return 0;
 }
 
+/* Real root reaches every id as it is, and with one id all files are the user's own. */
+static int remove_mapped(const struct box_ids *ids, struct removal *rm, struct err *e)
+{
+	return ids->mode == BOX_ID_RANGE ? box_run_mapped(ids, remove_trees, rm, e)
+					 : remove_trees(rm, e);
+}
+
 int box_remove_files(const struct box_ids *ids, int sandbox_dirfd, struct err *e)
 {
-	/* Real root reaches every id as it is, and with one id all files are the user's own. */
-	if (ids->mode != BOX_ID_RANGE)
-		return remove_files(&sandbox_dirfd, e);
-	return box_run_mapped(ids, remove_files, &sandbox_dirfd, e);
+	static const char *const names[] = { "upper", "work", "home" };
+	struct removal rm = { sandbox_dirfd, names, ARRAY_SIZE(names) };
+
+	return remove_mapped(ids, &rm, e);
+}
+
+int box_remove_tree(const struct box_ids *ids, int dirfd, const char *name, struct err *e)
+{
+	struct removal rm = { dirfd, &name, 1 };
+
+	if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		return 0;
+	return remove_mapped(ids, &rm, e);
 }

@@ -301,38 +301,48 @@ static int parse_template(struct cli *c, const char *text, struct spec_template 
 	return 0;
 }
 
-int run_template_choose(struct cli *c, const struct kit *k, struct spec_template *ret,
-			struct buf *note, struct err *e)
+static enum engine_pull pull_choice(const struct cli *c)
 {
-	const struct spec_config *config = c->engine.config;
-	auto_free char *program = NULL;
-	int r;
+	static const char *const names[ENGINE_PULL_MAX] = {
+		[ENGINE_PULL_ALWAYS] = "always", [ENGINE_PULL_NEVER] = "never"
+	};
 
-	/* Where no image is used, "missing" and "never" are as wanted. */
-	if (c->v.pull_template && strcmp(c->v.pull_template, "always") == 0 &&
-	    !template_supported(c, SPEC_TEMPLATE_IMAGE)) {
-		err_set(e, ERR_REFUSED, -ENOTSUP,
-			"option --pull-template: images are not supported by the %s engine",
-			c->ops->name);
-		return err_hint(e, "use -t host, or -t dir:PATH with a root file system");
-	}
-	if (c->v.template) {
-		r = parse_template(c, c->v.template, ret, e);
-		return r < 0 ? bad_option("template", e) : 0;
-	}
-	if (config && config->template) {
-		r = parse_template(c, config->template, ret, e);
-		if (r == 0)
-			buf_printf(note, "template %s, from config.yaml", config->template);
-		return r < 0 ? err_prefix(e, "config.yaml: template") : 0;
-	}
-	program = engine_find_host_agent(k, c->engine.paths.home, NULL);
-	if (program) {
-		r = parse_template(c, "host", ret, e);
-		if (r == 0)
-			buf_printf(note, "template host, where %s is %s", k->name, program);
+	for (unsigned i = 0; c->v.pull_template && i < ENGINE_PULL_MAX; i++)
+		if (names[i] && strcmp(names[i], c->v.pull_template) == 0)
+			return (enum engine_pull)i;
+	return ENGINE_PULL_MISSING;
+}
+
+/* Parsed, and when it is an image, ready. */
+static int prepare_template(struct cli *c, const char *text, enum engine_pull pull,
+			    struct spec_template *ret, struct err *e)
+{
+	struct spec_template t = { 0 };
+	int r = parse_template(c, text, &t, e);
+
+	if (r == 0 && t.kind == SPEC_TEMPLATE_IMAGE)
+		r = c->ops->template(&c->engine, &t, pull, e);
+	if (r < 0) {
+		spec_template_clear(&t);
 		return r;
 	}
+	*ret = t;
+	return 0;
+}
+
+/* An image that was brought here for the agent: the one that its kit names. */
+static int choose_local(struct cli *c, const struct kit *k, struct spec_template *ret,
+			struct buf *note, struct err *e)
+{
+	int r = k->image ? prepare_template(c, k->image, ENGINE_PULL_NEVER, ret, e) : -ENOENT;
+
+	if (r == 0)
+		buf_printf(note, "template %s, the image for %s", k->image, k->name);
+	return r;
+}
+
+static int no_template(const struct kit *k, struct err *e)
+{
 	err_set(e, ERR_NOT_FOUND, -ENOENT,
 		"no template was found for %s: it is not installed on this machine", k->name);
 	if (k->install_hint)
@@ -340,6 +350,36 @@ int run_template_choose(struct cli *c, const struct kit *k, struct spec_template
 				k->install_hint);
 	return err_hint(e, "install %s, or give a root file system that has it: -t dir:PATH",
 			k->binary ? k->binary : k->name);
+}
+
+int run_template_choose(struct cli *c, const struct kit *k, struct spec_template *ret,
+			struct buf *note, struct err *e)
+{
+	const struct spec_config *config = c->engine.config;
+	auto_free char *program = NULL;
+	int r;
+
+	if (c->v.template) {
+		r = prepare_template(c, c->v.template, pull_choice(c), ret, e);
+		return r < 0 ? bad_option("template", e) : 0;
+	}
+	if (config && config->template) {
+		r = prepare_template(c, config->template, pull_choice(c), ret, e);
+		if (r == 0)
+			buf_printf(note, "template %s, from config.yaml", config->template);
+		return r < 0 ? err_prefix(e, "config.yaml: template") : 0;
+	}
+	r = choose_local(c, k, ret, note, e);
+	if (r != -ENOENT)
+		return r;
+	program = engine_find_host_agent(k, c->engine.paths.home, NULL);
+	if (program) {
+		r = parse_template(c, "host", ret, e);
+		if (r == 0)
+			buf_printf(note, "template host, where %s is %s", k->name, program);
+		return r;
+	}
+	return no_template(k, e);
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
@@ -517,6 +557,18 @@ static void add_name(struct buf *out, bool differs, const char *name)
 		buf_printf(out, "%s%s", out->len ? ", " : "", name);
 }
 
+/* As same_template compares it: the reference of an image in full, as far as it is known here. */
+static int known_template(struct cli *c, const char *text, struct spec_template *ret, struct err *e)
+{
+	int r = prepare_template(c, text, ENGINE_PULL_NEVER, ret, e);
+
+	engine_release_template(&c->engine);
+	if (r != -ENOENT)
+		return r;
+	*e = ERR_INIT;
+	return parse_template(c, text, ret, e);
+}
+
 int run_spec_difference(struct cli *c, struct run_request *q, const struct spec *old,
 			struct buf *out, struct err *e)
 {
@@ -526,7 +578,7 @@ int run_spec_difference(struct cli *c, struct run_request *q, const struct spec 
 	int r = build_settings(c, q, s, e);
 
 	if (r == 0 && v->template) {
-		r = parse_template(c, v->template, &t, e);
+		r = known_template(c, v->template, &t, e);
 		if (r < 0)
 			bad_option("template", e);
 	}

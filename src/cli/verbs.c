@@ -81,7 +81,7 @@
 		  .type = OPTION_STRING,                                                           \
 		  .offset = VALUE(template),                                                       \
 		  .arg = "TEMPLATE",                                                               \
-		  .help = "Root file system: host, or dir:PATH" },                                 \
+		  .help = "Root file system: host, dir:PATH or an image (oci:DIR)" },              \
 		{ .name = "pull-template",                                                         \
 		  .type = OPTION_STRING,                                                           \
 		  .offset = VALUE(pull_template),                                                  \

@@ -4,6 +4,8 @@
  *
  * Invariant: a context is either completely filled or all zero.
  */
+#include <unistd.h>
+
 #include "engine/engine.h"
 
 int engine_context_init(struct engine_context *ret, struct err *e)
@@ -23,9 +25,17 @@ int engine_context_init(struct engine_context *ret, struct err *e)
 	return 0;
 }
 
+void engine_release_template(struct engine_context *c)
+{
+	if (c->template_lock > 0)
+		close(c->template_lock);
+	c->template_lock = 0;
+}
+
 void engine_context_clear(struct engine_context *c)
 {
 	state_paths_clear(&c->paths);
 	spec_config_free(c->config);
+	engine_release_template(c);
 	*c = (struct engine_context){ 0 };
 }

@@ -27,9 +27,16 @@ struct engine_context {
 	 * may come from a kit or from inside. */
 	void (*say)(void *arg, enum engine_say what, const char *text);
 	void *say_arg;
+	int template_lock; /* descriptor that keeps what engine_ops.template found; 0: none */
 };
 int engine_context_init(struct engine_context *ret, struct err *e);
 void engine_context_clear(struct engine_context *c);
+
+/* When to bring an image into the store that a template names. */
+enum engine_pull { ENGINE_PULL_MISSING, ENGINE_PULL_ALWAYS, ENGINE_PULL_NEVER, ENGINE_PULL_MAX };
+
+/* What engine_ops.template found may be removed again. */
+void engine_release_template(struct engine_context *c);
 
 enum engine_capability {
 	ENGINE_CAP_TEMPLATE_HOST = 1 << 0,
@@ -63,6 +70,13 @@ struct engine_ops {
 	 * "command":[…]}. */
 	int (*plan)(struct engine_context *c, const struct spec *s, const struct kit *k,
 		    struct json **ret, struct err *e);
+	/*
+	 * Make an image ready to be the template of a new sandbox: find it, bring it into the store
+	 * when `pull` says so, unpack it. Fills t->digest and writes t->ref in full. It cannot be
+	 * removed until the sandbox is created or the context cleared.
+	 */
+	int (*template)(struct engine_context *c, struct spec_template *t, enum engine_pull pull,
+			struct err *e);
 	/* Store a new sandbox for the spec (fills id and created_at). Starts nothing. */
 	int (*create)(struct engine_context *c, struct spec *s, struct sandbox **ret,
 		      struct err *e);

@@ -9,9 +9,10 @@
 
 #define NATIVE_HOME	"/home/agent"
 #define NATIVE_LINK_DIR BOX_BIN_DIR
+/* What comes first in every PATH. */
+#define NATIVE_PATH_FRONT NATIVE_HOME "/.local/bin:" NATIVE_LINK_DIR
 #define NATIVE_PATH                                                                                \
-	NATIVE_HOME "/.local/bin:" NATIVE_LINK_DIR                                                 \
-		    ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	NATIVE_PATH_FRONT ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define NATIVE_PERSISTENT "/etc/sandbox-persistent.sh"
 enum { NATIVE_PROXY_PORT = 3128 };
 
@@ -26,8 +27,28 @@ int native_helper(const char *name, char **ret, struct err *e);
 int native_config(struct engine_context *c, const struct spec *s, const struct kit *k,
 		  const char *dir, struct box_config **ret, struct err *e);
 /* Put the base environment below what the session has already: session values win. */
-void native_session_env(const struct spec *s, const struct spec_config *config,
-			struct spec_session *session);
+int native_session_env(struct engine_context *c, const struct spec *s, struct spec_session *session,
+		       struct err *e);
+
+/* native_image.c: unpack the layers of the manifest `digest` that are not yet there. The caller
+ * holds IMAGE_LOCK_CONTENT. */
+int native_image_unpack(struct engine_context *c, const char *digest, const struct box_ids *ids,
+			struct err *e);
+/* Their directories, uppermost first; for a dry run they need not be there. */
+int native_image_layers(struct engine_context *c, const char *digest, const struct box_ids *ids,
+			struct strv *ret, struct err *e);
+/* Before a start: the layers of the spec's template are there. */
+int native_image_ready(struct engine_context *c, const struct spec *s, struct err *e);
+
+/* native_template.c */
+int native_template(struct engine_context *c, struct spec_template *t, enum engine_pull pull,
+		    struct err *e);
+/* The image's variables below what env has. Those that describe the box are not the image's to set;
+ * its PATH gets the box's own directories in front. Pure. */
+void native_image_merge_env(const struct strv *image, struct strv *env);
+/* The same for the template of a spec; nothing when that is no image. */
+int native_image_env(struct engine_context *c, const struct spec *s, struct strv *env,
+		     struct err *e);
 
 /* native_shell.c: the files that make a shell inside feel at home, and with one id a sudo. */
 void native_shell(struct box_config *b, const struct spec *s, const struct kit *k,

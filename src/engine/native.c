@@ -118,6 +118,7 @@ static int native_create(struct engine_context *c, struct spec *s, struct sandbo
 			 struct err *e)
 {
 	auto_json j = NULL;
+	int r;
 
 	if (!s->id) {
 		s->id = xmalloc(33);
@@ -126,7 +127,11 @@ static int native_create(struct engine_context *c, struct spec *s, struct sandbo
 	if (!s->created_at)
 		s->created_at = (int64_t)time(NULL);
 	j = spec_to_json(s);
-	return state_create(&c->paths, j, ret, e);
+	r = state_create(&c->paths, j, ret, e);
+	/* From now on the sandbox itself keeps its template. */
+	if (r == 0)
+		engine_release_template(c);
+	return r;
 }
 
 /* The ids that a sandbox's files belong to; -ENOENT before its first start. */
@@ -216,6 +221,8 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 		r = check_workspace(&l.spec->workspaces[i], e);
 	if (r == 0)
 		r = spec_rules_text(l.spec, l.kit, &rules, e);
+	if (r == 0)
+		r = native_image_ready(c, l.spec, e);
 	if (r == 0)
 		r = native_config(c, l.spec, l.kit, s->dir, &b, e);
 	if (r == 0)
@@ -316,7 +323,11 @@ static int native_exec(struct engine_context *c, const struct sandbox *s,
 	r = spec_from_json(s->spec, &spec, e);
 	if (r < 0)
 		return err_prefix(e, "sandbox %s", s->id);
-	native_session_env(spec, c->config, session);
+	r = native_session_env(c, spec, session, e);
+	if (r < 0) {
+		spec_free(spec);
+		return r;
+	}
 	if (!session->cwd)
 		session->cwd = xstrdup(spec->workspaces[0].path);
 	spec_free(spec);
@@ -476,10 +487,11 @@ static int native_remove(struct engine_context *c, struct sandbox *s, bool force
 const struct engine_ops engine_native = {
 	.name = "native",
 	.capabilities = ENGINE_CAP_TEMPLATE_HOST | ENGINE_CAP_TEMPLATE_DIR |
-			ENGINE_CAP_READONLY_WORKSPACE | ENGINE_CAP_DETACH | ENGINE_CAP_COPY |
-			ENGINE_CAP_NETWORK_RULES,
+			ENGINE_CAP_TEMPLATE_IMAGE | ENGINE_CAP_READONLY_WORKSPACE |
+			ENGINE_CAP_DETACH | ENGINE_CAP_COPY | ENGINE_CAP_NETWORK_RULES,
 	.probe = native_probe,
 	.plan = native_plan,
+	.template = native_template,
 	.create = native_create,
 	.start = native_start,
 	.exec = native_exec,

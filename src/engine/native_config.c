@@ -342,11 +342,13 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 		strv_add(&b->layers, s->tmpl.path);
 		break;
 	case SPEC_TEMPLATE_IMAGE:
+		r = native_image_layers(c, s->tmpl.digest, &b->ids, &b->layers, e);
+		if (r < 0)
+			err_prefix(e, "template %s", s->tmpl.ref);
+		break;
 	case SPEC_TEMPLATE_KIND_MAX:
 	default:
-		r = err_set(e, ERR_REFUSED, -EOPNOTSUPP,
-			    "template %s: image templates are not supported yet", s->tmpl.ref);
-		err_hint(e, "use -t host or -t dir:PATH");
+		r = err_set(e, ERR_CORRUPT, -EINVAL, "template: unknown kind");
 		break;
 	}
 	if (r < 0)
@@ -404,13 +406,14 @@ static const struct env_entry base_env[] = {
 	{ "NODE_USE_ENV_PROXY", "1" },
 };
 
-void native_session_env(const struct spec *s, const struct spec_config *config,
-			struct spec_session *session)
+int native_session_env(struct engine_context *c, const struct spec *s, struct spec_session *session,
+		       struct err *e)
 {
-	const struct strv *defaults[] = { &s->env, config ? &config->env : NULL };
+	const struct strv *defaults[] = { &s->env, c->config ? &c->config->env : NULL };
 	struct strv *env = &session->env;
 	bool root = session->user &&
 		    (strcmp(session->user, "root") == 0 || strcmp(session->user, "0") == 0);
+	int r;
 
 	for (size_t d = 0; d < ARRAY_SIZE(defaults); d++) {
 		for (size_t i = 0; defaults[d] && i < defaults[d]->n; i++) {
@@ -423,6 +426,9 @@ void native_session_env(const struct spec *s, const struct spec_config *config,
 				env_default(env, key, eq + 1);
 		}
 	}
+	r = native_image_env(c, s, env, e);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(base_env); i++)
 		env_default(env, base_env[i].key, base_env[i].value);
 	if (s->tmpl.kind == SPEC_TEMPLATE_HOST)
@@ -434,4 +440,5 @@ void native_session_env(const struct spec *s, const struct spec_config *config,
 	 */
 	if (!session->user || root)
 		env_default(env, "HOME", root ? "/root" : NATIVE_HOME);
+	return 0;
 }

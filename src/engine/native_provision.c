@@ -213,7 +213,8 @@ static bool is_agent(const char *user)
 	return strcmp(user, "1000") == 0 || strcmp(user, "agent") == 0;
 }
 
-static void fill_session(const struct job *j, const struct step *p, struct spec_session *ret)
+static int fill_session(const struct job *j, const struct step *p, struct spec_session *ret,
+			struct err *e)
 {
 	const struct strv *more[] = { &j->kit->env, &j->spec->env };
 	const struct kit_command *c = p->command;
@@ -232,7 +233,7 @@ static void fill_session(const struct job *j, const struct step *p, struct spec_
 	ret->user = is_agent(c->user) ? NULL : xstrdup(c->user);
 	ret->cwd = xstrdup(strcmp(p->what, "install") == 0 ? NATIVE_HOME
 							   : j->spec->workspaces[0].path);
-	native_session_env(j->spec, j->c->config, ret);
+	return native_session_env(j->c, j->spec, ret, e);
 }
 
 /* "kit mine: install 2 of 3: npm install -g x" */
@@ -334,7 +335,11 @@ static int run_step(const struct job *j, const struct step *p, struct err *e)
 	uint32_t id;
 	int r;
 
-	fill_session(j, p, &session);
+	r = fill_session(j, p, &session, e);
+	if (r < 0) {
+		spec_session_clear(&session);
+		return r;
+	}
 	id = find_running(j, &session.argv);
 	r = id && p->command->background ? 0 : control_connect(j->s, &conn, e);
 	if (r == 0 && id && !p->command->background)

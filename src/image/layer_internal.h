@@ -6,7 +6,6 @@
  *   layer_inflate.c  gzip, zstd or neither
  *   layer_place.c    makes the files, below one directory and nowhere else
  *   layer_unpack.c   blob -> inflate -> digest -> tar -> place, within budgets
- *   layer_confine.c  what the process gives up before it reads a byte of the layer
  *
  * The tar reader is base/tar with its dialect for layers, not libarchive's: it is one of the two
  * parsers of hostile archives that the project has to trust anyway, it has one opinion on how long
@@ -113,10 +112,5 @@ int layer_unpack(const struct layer_request *q, int blob_fd, int root_fd, struct
 
 /* `ward-image unpack`: an image_verb_fn. */
 int layer_unpack_verb(const struct json *request, struct json **ret, struct err *e);
-
-/* --- layer_confine.c -------------------------------------------------------------------------- */
-
-/* Give up everything but the given descriptors and writing below root_fd, which becomes "/". */
-int layer_confine(int root_fd, const struct layer_request *q, struct err *e);
 
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * layer_main: the verbs of ward-image, the helper that reads layers and has no network.
+ * layer_main: the verbs of ward-image, the helper that reads images and has no network.
  */
 #include "image/image_internal.h"
+#include "image/import_internal.h"
 #include "image/layer_internal.h"
 
 const struct image_verb image_verbs[] = {
+	{ "import", import_verb },
 	{ "unpack", layer_unpack_verb },
 	{ NULL, NULL },
 };

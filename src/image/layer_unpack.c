@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "image/helper_confine.h"
 #include "image/image_internal.h"
 #include "image/layer_internal.h"
 
@@ -193,6 +194,18 @@ static int read_request(const struct json *j, struct layer_request *ret, struct 
 	return 0;
 }
 
+static int confine(const struct layer_request *q, struct err *e)
+{
+	const struct helper_rule rule = { ROOT_FD, HELPER_MAKE_TREE };
+	const struct helper_confine c = { .rules = &rule,
+					  .nrules = 1,
+					  .last_fd = ROOT_FD,
+					  .root_fd = ROOT_FD,
+					  .file_size = q->limits.file_size };
+
+	return helper_confine(&c, e);
+}
+
 int layer_unpack_verb(const struct json *request, struct json **ret, struct err *e)
 {
 	struct layer_request q = { 0 };
@@ -201,7 +214,7 @@ int layer_unpack_verb(const struct json *request, struct json **ret, struct err 
 	int r = read_request(request, &q, e);
 
 	if (r == 0)
-		r = layer_confine(ROOT_FD, &q, e);
+		r = confine(&q, e);
 	if (r == 0)
 		r = layer_unpack(&q, BLOB_FD, ROOT_FD, &stats, e);
 	if (r < 0)

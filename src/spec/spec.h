@@ -107,9 +107,9 @@ const char *spec_agent_config_name(enum spec_agent_config c);
 int spec_agent_config_parse(const char *s, enum spec_agent_config *ret); /* -EINVAL */
 
 /*
- * Parse "host", "dir:PATH" or an image reference. dir: PATH is made canonical and must be a
- * directory that holds a root file system (usr or bin, and etc); anything else is refused with a
- * hint.
+ * Parse "host", "dir:PATH" or an image: a reference, or oci:, oci-archive: or docker-archive: with
+ * a path. dir: PATH is made canonical and must be a directory that holds a root file system (usr or
+ * bin, and etc); anything else is refused with a hint.
  */
 int spec_template_parse(const char *text, struct spec_template *ret, struct err *e);
 

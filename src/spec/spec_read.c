@@ -535,6 +535,8 @@ static int template_dir(const char *text, struct spec_template *ret, struct err 
 	return 0;
 }
 
+static const char *const local_images[] = { "oci:", "oci-archive:", "docker-archive:" };
+
 int spec_template_parse(const char *text, struct spec_template *ret, struct err *e)
 {
 	static const char image_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -552,10 +554,13 @@ int spec_template_parse(const char *text, struct spec_template *ret, struct err 
 			shown);
 		return err_hint(e, "-t dir:%s", shown);
 	}
-	if (text_starts(text, "oci:")) {
-		err_set(e, ERR_REFUSED, -EOPNOTSUPP, "template '%s': oci: is not supported yet",
-			shown);
-		return err_hint(e, "use -t host or -t dir:PATH");
+	/* The path in it is the engine's business. */
+	for (size_t i = 0; i < ARRAY_SIZE(local_images); i++) {
+		if (text_starts(text, local_images[i]) && strlen(text) <= PATH_MAX) {
+			*ret = (struct spec_template){ .kind = SPEC_TEMPLATE_IMAGE,
+						       .ref = xstrdup(text) };
+			return 0;
+		}
 	}
 	if (text[0] == '\0' || text[0] == '-' || strlen(text) > FIELD_TEXT_MAX ||
 	    strspn(text, image_chars) != strlen(text)) {

@@ -185,7 +185,8 @@ teardown() {
 	assert_output_has "ward: no template was found for claude: it is not installed on this machine"
 	assert_output_has "hint: npm install -g @anthropic-ai/claude-code"
 	assert_output_has "-t dir:PATH"
-	run ward create -t python:3-slim shell
+	run ward create --pull-template never -t python:3-slim shell
 	assert_status 125
-	assert_output_has "images are not supported"
+	assert_output_has "option --template: template 'python:3-slim': it is not on this machine"
+	assert_output_has "hint: ward template pull python:3-slim"
 }

@@ -485,7 +485,6 @@ static void test_bad_templates(void **state)
 		{ "dir:/nonexistent", "does not exist", "" },
 		{ "dir:/etc/passwd", "not a directory", "" },
 		{ "dir:/", "whole machine", "-t host" },
-		{ "oci:/srv/layout", "not supported yet", "-t host" },
 	};
 	struct fixture *f = *state;
 

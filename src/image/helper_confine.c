@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * layer_confine: what `ward-image unpack` gives up before it reads a byte of a layer.
+ * helper_confine: see helper_confine.h.
  *
- * It runs as root of a user namespace that has the ids of a box and nothing else, in the network
- * and mount namespaces of the user.  Then:
- *
- *   chroot to the target directory: nothing else has a name any more
- *   Landlock (from ABI 2 on, which knows hard links): below it, making and removing; no reading of
- *     files, no executing, no sockets
+ *   chroot, where the job has a directory of its own: nothing else has a name any more
+ *   Landlock (from ABI 2 on, which knows links between directories): what the rules say; no
+ *     executing, no sockets, no devices
  *   capabilities: those over owners, modes and file capabilities of the namespace's own ids
- *   no_new_privs; seccomp: the system calls of placing files, no sockets, no processes, no new
- *     executable memory
+ *   no_new_privs; seccomp: the system calls of reading and placing files, no sockets, no processes,
+ *     no new executable memory
  *   limits of memory, descriptors and file size
  */
+#include "image/helper_confine.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
-#include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <openssl/crypto.h>
 #include <signal.h>
@@ -32,11 +30,10 @@
 
 #include "base/compat.h"
 #include "base/mem.h"
-#include "image/layer_internal.h"
 
 enum { MEMORY_MAX = 192 << 20, DESCRIPTORS_MAX = 128 };
 
-static int limits(const struct layer_request *q, struct err *e)
+static int limits(const struct helper_confine *c, struct err *e)
 {
 	const struct {
 		int resource;
@@ -44,7 +41,7 @@ static int limits(const struct layer_request *q, struct err *e)
 	} table[] = {
 		{ RLIMIT_AS, MEMORY_MAX },
 		{ RLIMIT_NOFILE, DESCRIPTORS_MAX },
-		{ RLIMIT_FSIZE, q->limits.file_size },
+		{ RLIMIT_FSIZE, c->file_size },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -60,34 +57,36 @@ static int limits(const struct layer_request *q, struct err *e)
 static int enter(int root_fd, struct err *e)
 {
 	umask(0);
-	if (fchdir(root_fd) != 0 || chroot(".") != 0)
-		return err_sys(e, "ward-image: cannot enter the layer's directory");
+	if (root_fd >= 0 && (fchdir(root_fd) != 0 || chroot(".") != 0))
+		return err_sys(e, "ward-image: cannot enter the directory");
 	return 0;
 }
 
-static int landlock(int root_fd, struct err *e)
+static int landlock(const struct helper_confine *c, struct err *e)
 {
-	const uint64_t making = LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-				LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_MAKE_FIFO |
-				LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_REMOVE_DIR |
-				LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-				LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REFER;
 	/* Everything that ABI 2 knows: its rights are the lowest bits. */
 	const struct landlock_ruleset_attr attr = { .handled_access_fs =
 							    (LANDLOCK_ACCESS_FS_REFER << 1) - 1 };
-	const struct landlock_path_beneath_attr rule = { .allowed_access = making,
-							 .parent_fd = root_fd };
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	auto_close int ruleset = -1;
 
-	/* ABI 1 forbids every hard link into another directory. */
+	/* ABI 1 forbids every link into another directory. */
 	if (abi < 2)
 		return 0;
 	ruleset =
 		(int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
-	if (ruleset < 0 ||
-	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0 ||
-	    syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
+	if (ruleset < 0)
+		return err_sys(e, "ward-image: Landlock");
+	for (size_t i = 0; i < c->nrules; i++) {
+		const struct landlock_path_beneath_attr rule = { .allowed_access =
+									 c->rules[i].access,
+								 .parent_fd = c->rules[i].fd };
+
+		if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) !=
+		    0)
+			return err_sys(e, "ward-image: Landlock rule");
+	}
+	if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
 		return err_sys(e, "ward-image: Landlock");
 	return 0;
 }
@@ -98,11 +97,17 @@ static int capabilities(struct err *e)
 					 CAP_SETFCAP };
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
+	uint32_t mask[2] = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-		data[kept[i] / 32].permitted |= 1U << kept[i] % 32;
-	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+		mask[kept[i] / 32] |= 1U << kept[i] % 32;
+	if (syscall(SYS_capget, &header, data) != 0)
+		return err_sys(e, "ward-image: capabilities");
+	for (size_t i = 0; i < ARRAY_SIZE(data); i++) {
+		data[i].permitted &= mask[i];
 		data[i].effective = data[i].permitted;
+		data[i].inheritable = 0;
+	}
 	if (syscall(SYS_capset, &header, data) != 0)
 		return err_sys(e, "ward-image: capabilities");
 	return 0;
@@ -119,46 +124,15 @@ static int capabilities(struct err *e)
 #endif
 
 static const int calls[] = {
-	SYS_brk,
-	SYS_clock_gettime,
-	SYS_close,
-	SYS_exit,
-	SYS_exit_group,
-	SYS_faccessat,
-	SYS_faccessat2,
-	SYS_fchmod,
-	SYS_fchmodat,
-	SYS_fchown,
-	SYS_fchownat,
-	SYS_fcntl,
-	SYS_fsetxattr,
-	SYS_fstat,
-	SYS_futex,
-	SYS_getdents64,
-	SYS_getpid,
-	SYS_getrandom,
-	SYS_gettid,
-	SYS_linkat,
-	SYS_lseek,
-	SYS_madvise,
-	SYS_mkdirat,
-	SYS_mknodat,
-	SYS_mremap,
-	SYS_munmap,
-	SYS_newfstatat,
-	SYS_openat,
-	SYS_openat2,
-	SYS_read,
-	SYS_restart_syscall,
-	SYS_rt_sigaction,
-	SYS_rt_sigprocmask,
-	SYS_rt_sigreturn,
-	SYS_statx,
-	SYS_symlinkat,
-	SYS_tgkill,
-	SYS_unlinkat,
-	SYS_utimensat,
-	SYS_write,
+	SYS_brk,	  SYS_clock_gettime,  SYS_close,	SYS_exit,     SYS_exit_group,
+	SYS_faccessat,	  SYS_faccessat2,     SYS_fchmod,	SYS_fchmodat, SYS_fdatasync,
+	SYS_pread64,	  SYS_renameat,	      SYS_renameat2,	SYS_fchown,   SYS_fchownat,
+	SYS_fcntl,	  SYS_fsetxattr,      SYS_fstat,	SYS_futex,    SYS_getdents64,
+	SYS_getpid,	  SYS_getrandom,      SYS_gettid,	SYS_linkat,   SYS_lseek,
+	SYS_madvise,	  SYS_mkdirat,	      SYS_mknodat,	SYS_mremap,   SYS_munmap,
+	SYS_newfstatat,	  SYS_openat,	      SYS_openat2,	SYS_read,     SYS_restart_syscall,
+	SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_statx,    SYS_symlinkat,
+	SYS_tgkill,	  SYS_unlinkat,	      SYS_utimensat,	SYS_write,
 };
 
 /* Allowed without PROT_EXEC in their third argument. */
@@ -204,20 +178,20 @@ static int filter(struct err *e)
 	return 0;
 }
 
-int layer_confine(int root_fd, const struct layer_request *q, struct err *e)
+int helper_confine(const struct helper_confine *c, struct err *e)
 {
 	int r;
 
 	/* Its configuration file has no name afterwards. */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-	    syscall(SYS_close_range, (unsigned)root_fd + 1, ~0U, 0U) != 0)
+	    syscall(SYS_close_range, (unsigned)c->last_fd + 1, ~0U, 0U) != 0)
 		return err_sys(e, "ward-image: cannot confine itself");
-	r = limits(q, e);
+	r = limits(c, e);
 	if (r == 0)
-		r = enter(root_fd, e);
+		r = enter(c->root_fd, e);
 	if (r == 0)
-		r = landlock(root_fd, e);
+		r = landlock(c, e);
 	if (r == 0)
 		r = capabilities(e);
 	return r == 0 ? filter(e) : r;

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * native_template: an image as the template of a sandbox: found or brought into the store, unpacked
+ * for the ids of this user, and what its configuration means in the box.
+ *
+ * A sandbox keeps the digest of the manifest, so it stays what it was when a tag moves.  From
+ * looking the template up until the sandbox is stored, the context holds IMAGE_LOCK_CONTENT, so
+ * that nothing of it is collected in between.
+ *
+ * Of the configuration only the environment reaches a program, below everything else; the agent is
+ * always uid 1000 and starts in the workspace, so User and WorkingDir are checked and not used.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "engine/engine_internal.h"
+#include "image/image.h"
+
+/* --- local sources ---------------------------------------------------------------------------- */
+
+/* The path of a local source, made absolute, so that the reference means the same everywhere. */
+static int resolve_path(struct image_ref *ref, struct err *e)
+{
+	auto_free char *path = NULL;
+	int r = fs_canonical(ref->path, &path, e);
+
+	if (r < 0)
+		return r;
+	free(ref->path);
+	ref->path = steal(&path);
+	return 0;
+}
+
+static int run_import(const struct image_store *s, const struct image_ref *ref, struct json **ret,
+		      struct err *e)
+{
+	auto_close int source = open(ref->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	auto_close int blobs = fs_open_beneath(s->fd, "blobs/sha256", O_RDONLY | O_DIRECTORY, 0);
+	auto_close int partial = fs_open_beneath(s->fd, "blobs/partial", O_RDONLY | O_DIRECTORY, 0);
+	const int fds[] = { source, blobs, partial };
+	struct image_platform here = { 0 };
+	auto_free char *platform = NULL;
+	auto_free char *helper = NULL;
+	auto_json request = json_object();
+	struct image_job job = {
+		.verb = "import", .request = request, .fds = fds, .nfds = ARRAY_SIZE(fds)
+	};
+	int r;
+
+	if (source < 0)
+		return err_sys(e, "open");
+	if (blobs < 0 || partial < 0)
+		return err_set(e, ERR_SYSTEM, blobs < 0 ? blobs : partial,
+			       "template store: cannot open its directories");
+	r = image_platform_parse(NULL, &here, e);
+	if (r == 0)
+		r = native_helper("ward-image", &helper, e);
+	if (r == 0) {
+		platform = image_platform_text(&here);
+		json_set_string(request, "platform", platform);
+		json_set_string(request, "tag", ref->tag);
+		job.helper = helper;
+		r = image_helper_run(&job, ret, e);
+	}
+	image_platform_clear(&here);
+	return r;
+}
+
+/* The helper's word, which is input like any other. */
+static int take_record(const struct json *result, struct image_record *ret, struct err *e)
+{
+	const char *digest, *media_type, *manifest;
+
+	if (json_get_string(result, "digest", &digest) < 0 ||
+	    json_get_string(result, "media_type", &media_type) < 0 ||
+	    json_get_string(result, "manifest", &manifest) < 0 || !image_digest_ok(digest) ||
+	    !image_digest_ok(manifest))
+		return err_set(e, ERR_SYSTEM, -EBADMSG, "ward-image: it said something malformed");
+	ret->digest = xstrdup(digest);
+	ret->media_type = xstrdup(media_type);
+	ret->manifest = xstrdup(manifest);
+	ret->pulled_at = (int64_t)time(NULL);
+	return 0;
+}
+
+static int import_local(const struct image_store *s, const struct image_ref *ref,
+			const char *canonical, struct image_record *ret, struct err *e)
+{
+	auto_image_record rec = { 0 };
+	auto_json result = NULL;
+	int r = run_import(s, ref, &result, e);
+
+	if (r == 0)
+		r = take_record(result, &rec, e);
+	if (r == 0) {
+		rec.reference = xstrdup(canonical);
+		r = image_store_tag(s, &rec, e);
+	}
+	if (r < 0)
+		return r;
+	*ret = rec;
+	rec = (struct image_record){ 0 };
+	return 0;
+}
+
+/* --- looking up ------------------------------------------------------------------------------- */
+
+static int not_here(const char *shown, struct err *e)
+{
+	err_set(e, ERR_NOT_FOUND, -ENOENT, "template '%s': it is not on this machine", shown);
+	return err_hint(e, "ward template pull %s", shown);
+}
+
+static int find(const struct image_store *s, struct image_ref *ref, enum engine_pull pull,
+		struct image_record *ret, struct err *e)
+{
+	auto_free char *canonical = NULL;
+	auto_free char *shown = NULL;
+	bool local = ref->source == IMAGE_OCI_DIR || ref->source == IMAGE_OCI_ARCHIVE ||
+		     ref->source == IMAGE_DOCKER_ARCHIVE;
+	int r;
+
+	if (local) {
+		r = resolve_path(ref, e);
+		if (r < 0)
+			return r;
+	}
+	canonical = image_ref_canonical(ref);
+	shown = image_ref_familiar(ref);
+	/* A file may have changed since: only its digests tell. */
+	if (local && pull != ENGINE_PULL_NEVER)
+		return import_local(s, ref, canonical, ret, e);
+	r = image_store_lookup(s, canonical, ret, e);
+	return r == -ENOENT ? not_here(shown, e) : r;
+}
+
+int native_template(struct engine_context *c, struct spec_template *t, enum engine_pull pull,
+		    struct err *e)
+{
+	auto_image_ref ref = { 0 };
+	auto_image_record rec = { 0 };
+	auto_image_store s = { .fd = -1 };
+	auto_image_config config = { 0 };
+	struct box_ids ids;
+	int r = image_ref_parse(t->ref, &ref, e);
+
+	if (r == 0)
+		r = image_store_open(c->paths.data, &s, e);
+	if (r == 0 && c->template_lock == 0)
+		r = image_store_lock(&s, IMAGE_LOCK_CONTENT, false, true, &c->template_lock, e);
+	if (r < 0)
+		return r;
+	r = find(&s, &ref, pull, &rec, e);
+	if (r == 0)
+		r = image_store_read(&s, rec.manifest, NULL, &config, e);
+	if (r == 0)
+		r = box_ids_detect(getuid(), getgid(), &ids, e);
+	if (r == 0)
+		r = native_image_unpack(c, rec.manifest, &ids, e);
+	if (r < 0) {
+		auto_free char *shown = text_escaped(t->ref);
+
+		return e && text_starts(e->message, "template ")
+			       ? r
+			       : err_prefix(e, "template '%s'", shown);
+	}
+	free(t->ref);
+	free(t->digest);
+	t->ref = image_ref_canonical(&ref);
+	t->digest = steal(&rec.manifest);
+	return 0;
+}
+
+/* --- what the configuration means ------------------------------------------------------------- */
+
+/* Variables that say how the box is, not the image. */
+static const char *const box_variables[] = { "HOME",	   "USER",	    "LOGNAME",
+					     "PWD",	   "OLDPWD",	    "HOSTNAME",
+					     "TERM",	   "HTTP_PROXY",    "HTTPS_PROXY",
+					     "ALL_PROXY",  "NO_PROXY",	    "FTP_PROXY",
+					     "http_proxy", "https_proxy",   "all_proxy",
+					     "no_proxy",   "ftp_proxy",	    "NODE_USE_ENV_PROXY",
+					     "IS_SANDBOX", "WORKSPACE_DIR", "WARD_SANDBOX" };
+
+static bool is_box_variable(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(box_variables); i++)
+		if (strcmp(key, box_variables[i]) == 0)
+			return true;
+	return false;
+}
+
+void native_image_merge_env(const struct strv *image, struct strv *env)
+{
+	for (size_t i = 0; i < image->n; i++) {
+		const char *eq = strchr(image->v[i], '=');
+		auto_free char *key = eq ? xstrndup(image->v[i], (size_t)(eq - image->v[i])) : NULL;
+
+		if (!key || !*key || is_box_variable(key) || strv_env_get(env, key))
+			continue;
+		if (strcmp(key, "PATH") == 0 && eq[1]) {
+			auto_free char *path = xasprintf(NATIVE_PATH_FRONT ":%s", eq + 1);
+
+			strv_env_set(env, key, path);
+		} else if (strcmp(key, "PATH") != 0) {
+			strv_env_set(env, key, eq + 1);
+		}
+	}
+}
+
+int native_image_env(struct engine_context *c, const struct spec *s, struct strv *env,
+		     struct err *e)
+{
+	auto_image_store store = { .fd = -1 };
+	auto_image_config config = { 0 };
+	int r;
+
+	if (s->tmpl.kind != SPEC_TEMPLATE_IMAGE)
+		return 0;
+	r = image_store_open(c->paths.data, &store, e);
+	if (r == 0)
+		r = image_store_read(&store, s->tmpl.digest, NULL, &config, e);
+	if (r < 0)
+		return err_prefix(e, "template %s", s->tmpl.ref);
+	native_image_merge_env(&config.env, env);
+	return 0;
+}
