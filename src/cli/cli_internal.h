@@ -62,6 +62,8 @@ struct cli_values {
 	struct strv allow_host;
 	struct strv deny_host;
 	struct strv filter;
+	struct strv kit;
+	struct strv kit_arg;
 };
 
 struct cli;
@@ -216,8 +218,13 @@ int cli_sessions(struct cli *c, const struct sandbox *s, struct json **ret, stru
 int cli_session_id(const char *text, uint32_t *ret, struct err *e);
 
 /* runspec.c: the command line of run and create becomes a spec. */
+struct run_kits { /* of a sandbox that is made: its copies of kits, in the order of spec.kits */
+	struct kit_bundle **v;
+	size_t n;
+};
 struct run_request {
 	struct kit *kit;
+	struct run_kits kits;
 	struct spec_workspace *workspaces;
 	size_t nworkspaces;
 	struct strv agent_args;
@@ -232,11 +239,24 @@ int run_spec_build(struct cli *c, struct run_request *q, struct spec **ret, stru
 /* The workspaces of an existing sandbox, for the request of `run SANDBOX`. */
 void run_request_workspaces_of(struct run_request *q, const struct spec *s);
 /* The spec of an existing sandbox, changed by what this command line gives; without an id. */
-int run_spec_override(struct cli *c, struct run_request *q, const struct json *old,
+int run_spec_override(struct cli *c, struct run_request *q, const struct sandbox *box,
 		      struct spec **ret, struct err *e);
 /* Names of the options whose values differ from the sandbox's, ", "-separated, or "". */
-int run_spec_difference(struct cli *c, struct run_request *q, const struct spec *old,
-			struct buf *out, struct err *e);
+int run_spec_difference(struct cli *c, struct run_request *q, const struct sandbox *box,
+			const struct spec *old, struct buf *out, struct err *e);
+/* runkit.c. `box` and its spec may be NULL: there is no such sandbox yet. */
+void run_kits_clear(struct run_kits *k);
+/* The agent of a sandbox, which knows its own kits and arguments, or else of this command line.
+ * With --recreate the command line comes first, and the sandbox's stand for what it does not give.
+ */
+int run_kit_load(const struct cli *c, const char *agent, const struct sandbox *box,
+		 const struct spec *spec, struct kit **ret, struct err *e);
+/* Read into *kits what a new sandbox is to have, and set kits and kit_args of its spec s. */
+int run_kits_read(const struct cli *c, const struct sandbox *box, const struct spec *old,
+		  struct run_kits *kits, struct spec *s, struct err *e);
+/* Are the kits of --kit other ones than those that the sandbox was made with? */
+int run_kits_differ(const struct cli *c, const struct sandbox *box, const struct spec *old,
+		    bool *ret, struct err *e);
 /* The template for an agent when the command line names none. */
 int run_template_choose(struct cli *c, const struct kit *k, struct spec_template *ret,
 			struct buf *note, struct err *e);
@@ -286,6 +306,9 @@ struct plain {
 };
 void plain_feed(struct plain *p, const char *bytes, size_t n, struct buf *out);
 void plain_finish(struct plain *p, struct buf *out);
+
+/* kit_new.c: DIR/spec.yaml, a commented kit; refuses to replace one. */
+int cli_kit_new(const char *name, const char *dir, struct err *e);
 
 /* cmd_*.c */
 int cmd_run(struct cli *c, struct err *e);

@@ -155,6 +155,8 @@ static int inspect_one(struct cli *c, const char *name, struct json *list, struc
 		json_set(j, "workspace", workspace_json(s));
 		json_set(j, "mounts", mounts_json(s));
 		json_set(j, "env", env_json(&s->env));
+		json_set_strv(j, "kits", &s->kits);
+		json_set(j, "kit_args", env_json(&s->kit_args));
 		json_set_string(j, "credentials", spec_credentials_name(s->credentials));
 		json_set_string(j, "agent_config", spec_agent_config_name(s->agent_config));
 		json_set(j, "network", network_json(s));

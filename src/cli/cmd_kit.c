@@ -3,48 +3,29 @@
  * cmd_kit: the agent definitions that there are.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cli_internal.h"
 
-enum { KIT_FILE_MAX = 1 << 20 };
-
-static struct json *kit_json(const struct kit *k)
+static int load(struct cli *c, const char *name, struct kit **ret, struct err *e)
 {
-	struct json *j = json_object();
-	struct json *services = json_array();
+	struct kit_extras extras = { .args = c->v.kit_arg };
 
-	for (size_t i = 0; i < k->ncredentials; i++)
-		json_append(services, json_string(k->credentials[i].service));
-	json_set_string(j, "name", k->name);
-	json_set_string(j, "kind", k->kind);
-	json_set_string(j, "version", k->version);
-	json_set_string(j, "display_name", k->display_name);
-	json_set_string(j, "description", k->description);
-	json_set_string(j, "origin", k->origin);
-	json_set_string(j, "image", k->image);
-	json_set_string(j, "binary", k->binary);
-	json_set_strv(j, "entrypoint", &k->entrypoint);
-	json_set_strv(j, "command_default", &k->command_default);
-	json_set_strv(j, "command_interactive", &k->command_interactive);
-	json_set_strv(j, "network_allow", &k->net_allow);
-	json_set_strv(j, "network_deny", &k->net_deny);
-	json_set(j, "credentials", services);
-	json_set_string(j, "install_hint", k->install_hint);
-	return j;
+	return kit_load_any(name, c->engine.paths.config, &extras, ret, e);
 }
 
-static void kit_row(struct term_table *t, const struct kit *k)
+/* "built-in", "user", or the file of a kit that is neither. */
+static void kit_row(struct cli *c, struct term_table *t, const struct kit *k)
 {
+	auto_free char *own = fs_join(c->engine.paths.config, "kits");
+
 	term_table_cell(t, k->name);
-	term_table_cell(t, k->kind ? k->kind : "-");
-	term_table_cell(t, k->origin ? k->origin : "-");
+	term_table_cell(t, k->kind);
+	term_table_cell(t, fs_path_within(k->origin, own) ? "user" : k->origin);
 	term_table_cell(t, k->display_name ? k->display_name : "-");
 }
 
@@ -66,12 +47,12 @@ static int kit_ls(struct cli *c, struct err *e)
 		struct kit *k = NULL;
 
 		/* One bad kit does not hide the others. */
-		if (kit_load(names.v[i], c->engine.paths.config, NULL, &k, &problem) < 0) {
+		if (kit_load_any(names.v[i], c->engine.paths.config, NULL, &k, &problem) < 0) {
 			term_error(&problem);
 			continue;
 		}
-		kit_row(&t, k);
-		json_append(list, kit_json(k));
+		kit_row(c, &t, k);
+		json_append(list, kit_to_json(k));
 		kit_free(k);
 	}
 	if (cli_wants_json(c)) {
@@ -88,70 +69,91 @@ static int kit_inspect(struct cli *c, struct err *e)
 {
 	struct kit *k = NULL;
 	auto_json j = NULL;
-	int r = kit_load(c->operands.v.v[1], c->engine.paths.config, NULL, &k, e);
+	int r = load(c, c->operands.v.v[1], &k, e);
 
 	if (r < 0)
 		return r;
-	j = kit_json(k);
+	j = kit_to_json(k);
 	kit_free(k);
 	return term_out_json(j, e);
 }
 
+/* A kit that is not among those that are found by name, with what it extends and mixes in. */
+static int load_path(struct cli *c, const char *path, struct kit **ret, struct err *e)
+{
+	struct kit_extras extras = { .args = c->v.kit_arg };
+	struct kit_bundle *b = NULL;
+	int r = kit_bundle_read(path, &b, e);
+
+	if (r < 0)
+		return r;
+	strv_add(&extras.dirs, path);
+	r = kit_load_any(kit_bundle_name(b), c->engine.paths.config, &extras, ret, e);
+	strv_free(&extras.dirs);
+	kit_bundle_free(b);
+	return r;
+}
+
 static int kit_validate(struct cli *c, struct err *e)
 {
-	auto_free char *path = xstrdup(c->operands.v.v[1]);
-	auto_free char *shown = NULL;
-	auto_close int fd = -1;
+	const char *what = c->operands.v.v[1];
+	auto_free char *shown = text_escaped(what);
 	auto_buf text = BUF_INIT;
 	struct kit *k = NULL;
 	struct stat st;
 	int r;
 
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-		char *file = fs_join(path, "spec.yaml");
-
-		free(path);
-		path = file;
-	}
-	shown = text_escaped(path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return err_sys(e, "%s", shown);
-	r = fs_read_fd(fd, KIT_FILE_MAX, &text, e);
-	if (r < 0)
-		return err_prefix(e, "%s", shown);
-	r = kit_parse(buf_str(&text), text.len, shown, &k, e);
+	/* A word that could be a name is a path when there is something of that name here. */
+	if (strchr(what, '/') || stat(what, &st) == 0 || text_check_name("", what, NULL) < 0)
+		r = load_path(c, what, &k, e);
+	else
+		r = load(c, what, &k, e);
 	if (r < 0)
 		return r;
-	buf_reset(&text);
 	buf_printf(&text, "%s: kit %s is valid\n", shown, k->name);
 	kit_free(k);
 	return term_out(&text, e);
 }
 
+static int kit_new(struct cli *c, struct err *e)
+{
+	const char *name = c->operands.v.v[1];
+	const char *dir = c->operands.v.n > 2 ? c->operands.v.v[2] : name;
+	auto_buf text = BUF_INIT;
+	int r = cli_kit_new(name, dir, e);
+
+	if (r < 0)
+		return r;
+	text_escape(&text, dir, strlen(dir), strlen(dir));
+	buf_puts(&text, "/spec.yaml\n");
+	return term_out(&text, e);
+}
+
 static const struct {
 	const char *name;
-	size_t operands;
+	const char *operands;
+	size_t min, max;
 	int (*run)(struct cli *c, struct err *e);
 } actions[] = {
-	{ "ls", 1, kit_ls },
-	{ "list", 1, kit_ls },
-	{ "inspect", 2, kit_inspect },
-	{ "validate", 2, kit_validate },
+	{ "ls", "no operand", 0, 0, kit_ls },
+	{ "list", "no operand", 0, 0, kit_ls },
+	{ "inspect", "NAME", 1, 1, kit_inspect },
+	{ "validate", "DIR|FILE|ZIP|NAME", 1, 1, kit_validate },
+	{ "new", "NAME [DIR]", 1, 2, kit_new },
 };
 
 int cmd_kit(struct cli *c, struct err *e)
 {
 	const char *word = c->operands.v.v[0];
+	size_t n = c->operands.v.n - 1;
 	auto_buf shown = BUF_INIT;
 
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
 		if (strcmp(actions[i].name, word) != 0)
 			continue;
-		if (c->operands.v.n != actions[i].operands)
-			return err_set(e, ERR_USAGE, -EINVAL, "kit %s: %zu operand%s expected",
-				       word, actions[i].operands - 1,
-				       actions[i].operands == 2 ? " is" : "s are");
+		if (n < actions[i].min || n > actions[i].max)
+			return err_set(e, ERR_USAGE, -EINVAL, "kit %s: expected is %s", word,
+				       actions[i].operands);
 		return actions[i].run(c, e);
 	}
 	text_escape(&shown, word, strlen(word), 80);

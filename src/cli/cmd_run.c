@@ -78,7 +78,6 @@ static int nothing_of_that_name(struct cli *c, const char *word, struct err *e)
 static int use_sandbox(struct cli *c, struct launch *l, struct sandbox *s, struct err *e)
 {
 	const struct strv *o = &c->operands.v;
-	struct kit_extras extras = { 0 };
 	struct spec *spec = NULL;
 	size_t first = 1;
 	int r;
@@ -94,9 +93,7 @@ static int use_sandbox(struct cli *c, struct launch *l, struct sandbox *s, struc
 			       "option --%s: sandbox '%s' exists already and keeps its %s",
 			       c->v.name ? "name" : "workspace", spec->name,
 			       c->v.name ? "name" : "workspace");
-	kit_extras_of(spec, s->dir, &extras);
-	r = kit_load(spec->agent, c->engine.paths.config, &extras, &l->q.kit, e);
-	kit_extras_clear(&extras);
+	r = run_kit_load(c, spec->agent, s, spec, &l->q.kit, e);
 	if (r < 0)
 		return err_prefix(e, "sandbox '%s'", spec->name);
 	run_request_workspaces_of(&l->q, spec);
@@ -107,36 +104,13 @@ static int use_sandbox(struct cli *c, struct launch *l, struct sandbox *s, struc
 	return cli_check_args(&l->q.agent_args, e);
 }
 
-static int identify(struct cli *c, bool agents_only, struct launch *l, struct err *e)
-{
-	const char *word = c->operands.v.v[0];
-	struct sandbox *s = NULL;
-	struct err ignored = ERR_INIT;
-	int r = kit_load(word, c->engine.paths.config, NULL, &l->q.kit, e);
-
-	if (r == 0)
-		return run_request_operands(c, agents_only, &l->q, e);
-	if (e->kind != ERR_NOT_FOUND && e->kind != ERR_USAGE &&
-	    text_check_name("", word, NULL) == 0)
-		return r; /* there is such a kit, and it is bad */
-	if (!agents_only) {
-		r = state_find(&c->engine.paths, word, &s, &ignored);
-		if (r == 0)
-			return use_sandbox(c, l, s, e);
-		if (ignored.kind != ERR_NOT_FOUND) {
-			*e = ignored;
-			return r;
-		}
-	}
-	return nothing_of_that_name(c, word, e);
-}
-
 /* A sandbox of the given --name must be that of this agent and workspace. */
-static int check_named(const struct launch *l, const struct spec *spec, struct err *e)
+static int check_named(const struct cli *c, const struct launch *l, const struct spec *spec,
+		       struct err *e)
 {
 	const struct spec_workspace *w = &l->q.workspaces[0];
 
-	if (strcmp(spec->agent, l->q.kit->name) == 0 &&
+	if (strcmp(spec->agent, c->operands.v.v[0]) == 0 &&
 	    strcmp(spec->workspaces[0].path, w->path) == 0)
 		return 0;
 	err_set(e, ERR_CONFLICT, -EEXIST, "sandbox '%s': it exists already, for %s in %s",
@@ -156,8 +130,8 @@ static int find_existing(struct cli *c, struct launch *l, struct err *e)
 	if (c->v.name)
 		r = state_find(&c->engine.paths, c->v.name, &s, &problem);
 	else
-		r = state_find_key(&c->engine.paths, l->q.kit->name, w->path, w->dev, w->ino, &s,
-				   &problem);
+		r = state_find_key(&c->engine.paths, c->operands.v.v[0], w->path, w->dev, w->ino,
+				   &s, &problem);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0) {
@@ -172,7 +146,7 @@ static int find_existing(struct cli *c, struct launch *l, struct err *e)
 		return 0;
 	}
 	if (r == 0 && c->v.name)
-		r = check_named(l, spec, e);
+		r = check_named(c, l, spec, e);
 	if (r < 0) {
 		spec_free(spec);
 		sandbox_free(s);
@@ -180,6 +154,62 @@ static int find_existing(struct cli *c, struct launch *l, struct err *e)
 	}
 	set_sandbox(l, s, spec);
 	return 0;
+}
+
+/* The sandbox that is there knows its agent better than this command line does. */
+static int use_own_kits(struct cli *c, struct launch *l, struct err *e)
+{
+	struct kit *k = NULL;
+	int r;
+
+	if (c->v.kit.n + c->v.kit_arg.n + l->spec->kits.n + l->spec->kit_args.n == 0 && l->q.kit)
+		return 0;
+	r = run_kit_load(c, l->spec->agent, l->sandbox, l->spec, &k, e);
+	if (r < 0)
+		return err_prefix(e, "sandbox '%s'", l->spec->name);
+	kit_free(l->q.kit);
+	l->q.kit = k;
+	return 0;
+}
+
+/* The word is no agent to this command line; a sandbox of it in this workspace may have the kit. */
+static bool identify_by_own_kits(struct cli *c, bool agents_only, struct launch *l)
+{
+	struct err ignored = ERR_INIT;
+
+	if (c->v.recreate || text_check_name("", c->operands.v.v[0], NULL) < 0)
+		return false;
+	if (run_request_operands(c, agents_only, &l->q, &ignored) == 0 &&
+	    find_existing(c, l, &ignored) == 0 && l->sandbox && use_own_kits(c, l, &ignored) == 0)
+		return true;
+	launch_clear(l);
+	*l = (struct launch){ 0 };
+	return false;
+}
+
+static int identify(struct cli *c, bool agents_only, struct launch *l, struct err *e)
+{
+	const char *word = c->operands.v.v[0];
+	struct sandbox *s = NULL;
+	struct err ignored = ERR_INIT;
+	int r = run_kit_load(c, word, NULL, NULL, &l->q.kit, e);
+
+	if (r == 0)
+		return run_request_operands(c, agents_only, &l->q, e);
+	if (e->kind != ERR_NOT_FOUND) /* there is such a kit, or one of --kit, and it is bad */
+		return identify_by_own_kits(c, agents_only, l) ? 0 : r;
+	if (!agents_only) {
+		r = state_find(&c->engine.paths, word, &s, &ignored);
+		if (r == 0)
+			return use_sandbox(c, l, s, e);
+		if (ignored.kind != ERR_NOT_FOUND) {
+			*e = ignored;
+			return r;
+		}
+	}
+	if (identify_by_own_kits(c, agents_only, l))
+		return 0;
+	return nothing_of_that_name(c, word, e);
 }
 
 /* --- making it -------------------------------------------------------------------------------- */
@@ -236,7 +266,7 @@ static int create(struct cli *c, struct launch *l, struct spec *s, struct err *e
 		r = check_readable(s, e);
 	}
 	if (r == 0)
-		r = c->ops->create(&c->engine, s, &box, e);
+		r = c->ops->create(&c->engine, s, l->q.kits.v, &box, e);
 	if (r < 0) {
 		spec_free(s);
 		return r;
@@ -254,7 +284,7 @@ static int recreate(struct cli *c, struct launch *l, struct err *e)
 	int r;
 
 	if (l->by_name)
-		r = run_spec_override(c, &l->q, l->sandbox->spec, &s, e);
+		r = run_spec_override(c, &l->q, l->sandbox, &s, e);
 	else
 		r = run_spec_build(c, &l->q, &s, e);
 	if (r < 0)
@@ -275,7 +305,7 @@ static int recreate(struct cli *c, struct launch *l, struct err *e)
 static int report_difference(struct cli *c, struct launch *l, struct err *e)
 {
 	auto_buf names = BUF_INIT;
-	int r = run_spec_difference(c, &l->q, l->spec, &names, e);
+	int r = run_spec_difference(c, &l->q, l->sandbox, l->spec, &names, e);
 
 	if (r == 0 && names.len)
 		term_warn("sandbox '%s' keeps what it was made with for %s (--recreate applies the "
@@ -283,6 +313,13 @@ static int report_difference(struct cli *c, struct launch *l, struct err *e)
 			  "values)",
 			  l->spec->name, buf_str(&names));
 	return r;
+}
+
+static int use_existing(struct cli *c, struct launch *l, struct err *e)
+{
+	int r = use_own_kits(c, l, e);
+
+	return r < 0 ? r : report_difference(c, l, e);
 }
 
 static int make(struct cli *c, struct launch *l, struct err *e)
@@ -296,7 +333,7 @@ static int make(struct cli *c, struct launch *l, struct err *e)
 		if (l->sandbox && c->v.recreate && !l->created)
 			return recreate(c, l, e);
 		if (l->sandbox)
-			return l->created ? 0 : report_difference(c, l, e);
+			return l->created ? 0 : use_existing(c, l, e);
 		r = run_spec_build(c, &l->q, &s, e);
 		if (r == 0)
 			r = create(c, l, s, e);
@@ -372,6 +409,16 @@ static void print_operation(struct buf *out, const struct json *op)
 	buf_puts(out, flags.n ? ")\n" : "\n");
 }
 
+static void print_words(struct buf *out, const char *title, const struct strv *words)
+{
+	if (words->n)
+		buf_printf(out, "\n  %-11s", title);
+	for (size_t i = 0; i < words->n; i++) {
+		buf_puts(out, i ? ", " : "");
+		print_text(out, words->v[i]);
+	}
+}
+
 static int print_plan(struct cli *c, const struct spec *s, struct json *plan, struct err *e)
 {
 	const struct json *operations;
@@ -386,6 +433,8 @@ static int print_plan(struct cli *c, const struct spec *s, struct json *plan, st
 		print_text(&b, s->workspaces[i].path);
 		buf_puts(&b, s->workspaces[i].readonly ? " (read-only)" : "");
 	}
+	print_words(&b, "kits", &s->kits);
+	print_words(&b, "kit args", &s->kit_args);
 	buf_printf(&b, "\n  network    %s\n  agent configuration: %s\n",
 		   policy_preset_name(s->network), spec_agent_config_name(s->agent_config));
 	print_strings(&b, "command", json_get(plan, "command"));
@@ -406,9 +455,9 @@ static int dry_run(struct cli *c, struct launch *l, struct err *e)
 	int r = l->sandbox ? 0 : find_existing(c, l, e);
 
 	if (r == 0 && l->sandbox && !c->v.recreate)
-		r = report_difference(c, l, e);
+		r = use_existing(c, l, e);
 	else if (r == 0 && l->by_name)
-		r = run_spec_override(c, &l->q, l->sandbox->spec, &made, e);
+		r = run_spec_override(c, &l->q, l->sandbox, &made, e);
 	else if (r == 0)
 		r = run_spec_build(c, &l->q, &made, e);
 	if (r == 0 && made && !made->name && l->spec)

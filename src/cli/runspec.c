@@ -19,6 +19,7 @@
 void run_request_clear(struct run_request *q)
 {
 	kit_free(q->kit);
+	run_kits_clear(&q->kits);
 	for (size_t i = 0; i < q->nworkspaces; i++)
 		spec_workspace_clear(&q->workspaces[i]);
 	free(q->workspaces);
@@ -439,6 +440,8 @@ int run_spec_build(struct cli *c, struct run_request *q, struct spec **ret, stru
 	s->nworkspaces = q->nworkspaces;
 	r = build_settings(c, q, s, e);
 	if (r == 0)
+		r = run_kits_read(c, NULL, NULL, &q->kits, s, e);
+	if (r == 0)
 		r = run_template_choose(c, q->kit, &s->tmpl, &q->note, e);
 	if (r < 0) {
 		spec_free(s);
@@ -455,17 +458,20 @@ int run_spec_build(struct cli *c, struct run_request *q, struct spec **ret, stru
 		(b) = swap_;                                                                       \
 	} while (0)
 
-int run_spec_override(struct cli *c, struct run_request *q, const struct json *old,
+int run_spec_override(struct cli *c, struct run_request *q, const struct sandbox *box,
 		      struct spec **ret, struct err *e)
 {
 	const struct cli_values *v = &c->v;
 	struct spec_template t = { 0 };
 	struct spec *s = NULL;
 	struct spec *given = spec_new();
-	int r = spec_from_json(old, &s, e);
+	int r = spec_from_json(box->spec, &s, e);
 
 	if (r == 0)
 		r = build_settings(c, q, given, e);
+	/* Now: its copies go with the sandbox. */
+	if (r == 0)
+		r = run_kits_read(c, box, s, &q->kits, s, e);
 	if (r == 0 && v->template) {
 		r = run_template_choose(c, q->kit, &t, &q->note, e);
 		if (r == 0)
@@ -569,14 +575,17 @@ static int known_template(struct cli *c, const char *text, struct spec_template 
 	return parse_template(c, text, ret, e);
 }
 
-int run_spec_difference(struct cli *c, struct run_request *q, const struct spec *old,
-			struct buf *out, struct err *e)
+int run_spec_difference(struct cli *c, struct run_request *q, const struct sandbox *box,
+			const struct spec *old, struct buf *out, struct err *e)
 {
 	const struct cli_values *v = &c->v;
 	struct spec_template t = { 0 };
 	struct spec *s = spec_new();
+	bool other_kits = false;
 	int r = build_settings(c, q, s, e);
 
+	if (r == 0)
+		r = run_kits_differ(c, box, old, &other_kits, e);
 	if (r == 0 && v->template) {
 		r = known_template(c, v->template, &t, e);
 		if (r < 0)
@@ -597,6 +606,9 @@ int run_spec_difference(struct cli *c, struct run_request *q, const struct spec 
 			 "--credentials");
 		add_name(out, v->agent_config && s->agent_config != old->agent_config,
 			 "--agent-config");
+		add_name(out, other_kits, "--kit");
+		add_name(out, v->kit_arg.n && !same_strings(&v->kit_arg, &old->kit_args),
+			 "--kit-arg");
 	}
 	spec_template_clear(&t);
 	spec_free(s);

@@ -58,6 +58,11 @@
 		.name = "raw-tty", .type = OPTION_FLAG, .offset = VALUE(raw_tty),                  \
 		.help = "Pass every terminal sequence of the program through, unfiltered"          \
 	}
+#define OPTION_KIT_ARG                                                                             \
+	{                                                                                          \
+		.name = "kit-arg", .type = OPTION_LIST, .offset = VALUE(kit_arg),                  \
+		.arg = "[KIT.]NAME=VALUE", .help = "Give an argument to the kits that have it"     \
+	}
 #define OPTION_FORCE(text)                                                                         \
 	{                                                                                          \
 		.name = "force", .letter = 'f', .type = OPTION_FLAG, .offset = VALUE(force),       \
@@ -119,6 +124,13 @@
 		  .offset = VALUE(deny_host),                                                      \
 		  .arg = "RULE",                                                                   \
 		  .help = "Deny these hosts; a denial beats every permission" },                   \
+		{ .name = "kit",                                                                   \
+		  .type = OPTION_LIST,                                                             \
+		  .offset = VALUE(kit),                                                            \
+		  .arg = "DIR|ZIP",                                                                \
+		  .complete = COMPLETE_FILE,                                                       \
+		  .help = "Add a kit: a mixin, or the definition of the agent" },                  \
+		OPTION_KIT_ARG,                                                                    \
 		{ .name = "credentials",                                                           \
 		  .type = OPTION_STRING,                                                           \
 		  .offset = VALUE(credentials),                                                    \
@@ -203,6 +215,8 @@ static const struct option attach_options[] = {
 	OPTION_HELP,
 };
 static const struct option listing_options[] = { OPTION_JSON, OPTION_DEBUG, OPTION_HELP };
+static const struct option kit_options[] = { OPTION_KIT_ARG, OPTION_JSON, OPTION_DEBUG,
+					     OPTION_HELP };
 static const struct option ls_options[] = {
 	{ .name = "quiet",
 	  .letter = 'q',
@@ -349,7 +363,8 @@ static const struct verb_example logs_examples[] = {
 };
 static const struct verb_example kit_examples[] = {
 	{ "kit ls", "which agents can be run" },
-	{ "kit validate ./spec.yaml", "check a kit of your own" },
+	{ "kit new mytool ~/.config/ward/kits/mytool", "begin a kit of your own" },
+	{ "kit validate ./mytool", "check it, with what it extends and mixes in" },
 };
 static const struct verb_example completion_examples[] = {
 	{ "completion bash > ~/.local/share/bash-completion/completions/ward", "install for bash" },
@@ -413,7 +428,8 @@ static const char logs_text[] =
 	"control sequences are left out; --raw keeps them.";
 static const char kit_text[] =
 	"An agent is described by a kit, a file spec.yaml. Own kits live in "
-	"~/.config/ward/kits/NAME/spec.yaml and come before the built-in ones.";
+	"~/.config/ward/kits/NAME/spec.yaml and come before the built-in ones; with 'run --kit' a "
+	"kit is taken from a directory or a ZIP file.";
 static const char completion_text[] = "Prints a completion script for a shell.";
 
 const struct verb cli_verbs[] = {
@@ -558,16 +574,16 @@ const struct verb cli_verbs[] = {
 	  .complete = COMPLETE_SANDBOX,
 	  .run = cmd_logs },
 	{ .name = "kit",
-	  .operands = "ls | inspect NAME | validate FILE",
-	  .summary = "List and check agent definitions",
+	  .operands = "ls | inspect NAME | validate DIR|FILE|ZIP|NAME | new NAME [DIR]",
+	  .summary = "List, check and begin agent definitions",
 	  .text = kit_text,
-	  TABLE(listing_options),
+	  TABLE(kit_options),
 	  EXAMPLES(kit_examples),
 	  .see_also = "run",
 	  .exits = VERB_EXITS_LISTING,
 	  .min = 1,
-	  .max = 2,
-	  .words = "ls|inspect|validate",
+	  .max = 3,
+	  .words = "ls|inspect|validate|new",
 	  .run = cmd_kit },
 	{ .name = "version",
 	  .operands = "",

@@ -77,9 +77,10 @@ struct engine_ops {
 	 */
 	int (*template)(struct engine_context *c, struct spec_template *t, enum engine_pull pull,
 			struct err *e);
-	/* Store a new sandbox for the spec (fills id and created_at). Starts nothing. */
-	int (*create)(struct engine_context *c, struct spec *s, struct sandbox **ret,
-		      struct err *e);
+	/* Store a new sandbox for the spec (fills id and created_at), with its copies of kits:
+	 * one for each name in s->kits. Starts nothing. */
+	int (*create)(struct engine_context *c, struct spec *s, struct kit_bundle *const *kits,
+		      struct sandbox **ret, struct err *e);
 	/* Make it run; *ret_started is false when it already did. Waits for another starter. */
 	int (*start)(struct engine_context *c, const struct sandbox *s, bool *ret_started,
 		     struct err *e);

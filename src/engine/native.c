@@ -114,9 +114,25 @@ static int native_plan(struct engine_context *c, const struct spec *s, const str
 	return r;
 }
 
-static int native_create(struct engine_context *c, struct spec *s, struct sandbox **ret,
-			 struct err *e)
+struct kit_copies {
+	struct kit_bundle *const *v;
+	size_t n;
+};
+
+static int write_kits(int dirfd, void *arg, struct err *e)
 {
+	const struct kit_copies *kits = arg;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < kits->n; i++)
+		r = kit_bundle_write(kits->v[i], dirfd, e);
+	return r;
+}
+
+static int native_create(struct engine_context *c, struct spec *s, struct kit_bundle *const *kits,
+			 struct sandbox **ret, struct err *e)
+{
+	struct kit_copies copies = { .v = kits, .n = s->kits.n };
 	auto_json j = NULL;
 	int r;
 
@@ -127,7 +143,7 @@ static int native_create(struct engine_context *c, struct spec *s, struct sandbo
 	if (!s->created_at)
 		s->created_at = (int64_t)time(NULL);
 	j = spec_to_json(s);
-	r = state_create(&c->paths, j, ret, e);
+	r = state_create(&c->paths, j, write_kits, &copies, ret, e);
 	/* From now on the sandbox itself keeps its template. */
 	if (r == 0)
 		engine_release_template(c);

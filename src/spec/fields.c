@@ -288,7 +288,7 @@ FIELD_READER(field_mode)
 
 /* Items of a list of texts, each through `check` (may be NULL), into a strv. */
 static int read_texts(const struct field_reader *r, const struct field *f,
-		      const struct yaml_node *v, struct strv *out,
+		      const struct yaml_node *v, bool lines, struct strv *out,
 		      int (*check)(const struct field_reader *r, const struct yaml_node *item,
 				   const char *s))
 {
@@ -298,7 +298,7 @@ static int read_texts(const struct field_reader *r, const struct field *f,
 		return field_error(r, v, "'%s' has more than %d entries", f->name, FIELD_LIST_MAX);
 	for (size_t i = 0; i < v->n; i++) {
 		const char *s;
-		int ret = scalar_text(r, f->name, v->items[i], false, &s);
+		int ret = scalar_text(r, f->name, v->items[i], lines, &s);
 
 		if (ret == 0 && check)
 			ret = check(r, v->items[i], s);
@@ -312,7 +312,12 @@ static int read_texts(const struct field_reader *r, const struct field *f,
 
 FIELD_READER(field_texts)
 {
-	return read_texts(r, f, v, out, NULL);
+	return read_texts(r, f, v, false, out, NULL);
+}
+
+FIELD_READER(field_bodies)
+{
+	return read_texts(r, f, v, true, out, NULL);
 }
 
 static int check_pattern(const struct field_reader *r, const struct yaml_node *item, bool allow,
@@ -338,12 +343,12 @@ static int check_deny(const struct field_reader *r, const struct yaml_node *item
 
 FIELD_READER(field_allow)
 {
-	return read_texts(r, f, v, out, check_allow);
+	return read_texts(r, f, v, false, out, check_allow);
 }
 
 FIELD_READER(field_deny)
 {
-	return read_texts(r, f, v, out, check_deny);
+	return read_texts(r, f, v, false, out, check_deny);
 }
 
 FIELD_READER(field_env)

@@ -132,13 +132,30 @@ static FIELD_READER(read_shell_command)
 	return 0;
 }
 
-static FIELD_READER(read_command)
+static int check_program(const struct field_reader *r, const struct field *f,
+			 const struct yaml_node *v)
+{
+	if (v->n == 0 || v->items[0]->text[0] == '\0')
+		return field_error(r, v, "'%s' must name a program first", f->name);
+	return 0;
+}
+
+static FIELD_READER(read_entrypoint)
 {
 	int ret = field_texts(r, f, v, out);
 
-	if (ret == 0 && (v->n == 0 || v->items[0]->text[0] == '\0'))
-		return field_error(r, v, "'%s' must name a program first", f->name);
-	return ret;
+	return ret < 0 ? ret : check_program(r, f, v);
+}
+
+/* setup.startup[].command: a list of words, or a line for a shell. */
+static FIELD_READER(read_startup_command)
+{
+	int ret;
+
+	if (v->kind == YAML_SCALAR)
+		return read_shell_command(r, f, v, out);
+	ret = field_bodies(r, f, v, out);
+	return ret < 0 ? ret : check_program(r, f, v);
 }
 
 /* A path below the home, written without ~/: "." and ".." would mean other files. */
@@ -298,7 +315,7 @@ static const struct field sandbox_v[] = {
 	{ "image", field_text, KIT(image) },
 	{ "build", field_refused, DROP,
 	  .reason = "is not supported: build the image first and name it in 'image'" },
-	{ "entrypoint", read_command, KIT(entrypoint) },
+	{ "entrypoint", read_entrypoint, KIT(entrypoint) },
 	{ "command", read_launch, .sub = &command_fields },
 	{ "resources", field_section, .sub = &resources_fields },
 };
@@ -447,7 +464,7 @@ static const struct field install_v[] = {
 FIELDS(install_fields, "setup.install", install_v, sizeof(struct kit_command), finish_install);
 
 static const struct field startup_v[] = {
-	{ "command", read_command, COMMAND(argv), .required = true },
+	{ "command", read_startup_command, COMMAND(argv), .required = true },
 	{ "user", read_user, COMMAND(user) },
 	{ "background", field_bool, COMMAND(background) },
 	{ "description", field_text, DROP },

@@ -318,14 +318,14 @@ int kit_bundle_read(const char *path, struct kit_bundle **ret, struct err *e)
 	int r;
 
 	if (fd < 0)
-		return err_sys(e, "%s", shown);
+		return err_sys(e, "kit %s", shown);
 	b = xcalloc(1, sizeof(*b));
 	r = read_fd(b, fd, e);
 	if (r == 0)
 		r = set_name(b, e);
 	if (r < 0) {
 		kit_bundle_free(b);
-		return err_prefix(e, "%s", shown);
+		return err_prefix(e, "kit %s", shown);
 	}
 	qsort(b->v, b->n, sizeof(*b->v), compare_paths);
 	*ret = b;

@@ -154,9 +154,13 @@ static int parse_part(struct loader *l, const struct buf *text, const char *orig
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < p->args.n; i++)
-		strv_addf(&l->known, "%s.%.*s", p->kit.name, (int)strcspn(p->args.v[i], "="),
-			  p->args.v[i]);
+	for (size_t i = 0; i < p->args.n; i++) {
+		auto_free char *name = xasprintf("%s.%.*s", p->kit.name,
+						 (int)strcspn(p->args.v[i], "="), p->args.v[i]);
+
+		if (!strv_contains(&l->known, name))
+			strv_take(&l->known, steal(&name));
+	}
 	if (dir)
 		kit_add_tree(&p->kit, dir, &p->args);
 	*ret = p;
@@ -180,7 +184,7 @@ static int read_given(struct loader *l, const char *path, struct kit_part **ret)
 		if (r == 0)
 			r = fs_read_at(fd, "spec.yaml", YAML_BYTES_MAX, &text, l->e);
 		if (r < 0)
-			return err_prefix(l->e, "%s", shown);
+			return err_prefix(l->e, "kit %s", shown);
 		return parse_part(l, &text, origin, dir, ret);
 	}
 	r = kit_bundle_read(path, &b, l->e);
@@ -518,7 +522,7 @@ static int load(struct loader *l, const char *name, bool any_kind, struct kit_pa
 			}
 		}
 		kit_part_free(p);
-		l->known.n = 0;
+		p = NULL;
 	}
 	r = load_chain(l, name, &p);
 	if (r == 0)

@@ -274,6 +274,8 @@ int kit_load(const char *name, const char *config_dir, const struct kit_extras *
 /* The same, but a mixin by itself will do: for looking at kits. */
 int kit_load_any(const char *name, const char *config_dir, const struct kit_extras *extras,
 		 struct kit **ret, struct err *e);
+/* Every member of a kit, see docs/json.md. Caller unrefs. */
+struct json *kit_to_json(const struct kit *k);
 /*
  * The files of a kit, read from a directory, a ZIP file or a spec.yaml: at most 1,000 files of
  * together 64 MiB, no links.  What a sandbox keeps of a kit that is given with --kit.

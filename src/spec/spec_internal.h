@@ -115,6 +115,7 @@ FIELD_READER(field_size);     /* uint64_t, "512m" */
 FIELD_READER(field_duration); /* uint64_t seconds, "10m" */
 FIELD_READER(field_mode);     /* unsigned, octal permission bits up to max */
 FIELD_READER(field_texts);    /* struct strv: a list of one-line texts */
+FIELD_READER(field_bodies);   /* struct strv: a list of texts that may have lines */
 FIELD_READER(field_allow);    /* struct strv: network patterns to allow */
 FIELD_READER(field_deny);     /* struct strv: to deny, which may be wider */
 FIELD_READER(field_env);      /* struct strv "K=V": a mapping of variables */

@@ -2,10 +2,10 @@
 /*
  * sandbox: creating, finding, listing and forgetting sandboxes.
  *
- * The order of a creation: store lock, directory with its parts, index links, spec.json by rename
- * (the commit), stamp.  The order of a removal: store lock, spec.json away (the commit), the rest,
- * links, stamp.  So whatever is killed wherever, a sandbox is wholly there or not at all, and what
- * is left of it is found by state_gc.
+ * The order of a creation: store lock, directory with its parts, what the caller adds, index links,
+ * spec.json by rename (the commit), stamp.  The order of a removal: store lock, spec.json away (the
+ * commit), the rest, links, stamp.  So whatever is killed wherever, a sandbox is wholly there or
+ * not at all, and what is left of it is found by state_gc.
  *
  * Nothing here is synced to disk: a sandbox that never ran is no loss.  state_sync makes it durable
  * once its box runs.
@@ -190,7 +190,8 @@ static int make_parts(int dirfd, struct err *e)
 	return 0;
 }
 
-static int fill(const struct store *st, const char *id, const struct json *spec, struct err *e)
+static int fill(const struct store *st, const char *id, const struct json *spec, state_fill *more,
+		void *arg, struct err *e)
 {
 	auto_buf text = BUF_INIT;
 	auto_close int fd = -1;
@@ -207,6 +208,8 @@ static int fill(const struct store *st, const char *id, const struct json *spec,
 		return err_set(e, ERR_INPUT, EFBIG, "specification: larger than %d bytes",
 			       STATE_RECORD_MAX);
 	r = make_parts(fd, e);
+	if (r == 0 && more)
+		r = more(fd, arg, e);
 	if (r == 0)
 		r = index_add(st, id, spec, e);
 	if (r == 0)
@@ -214,8 +217,8 @@ static int fill(const struct store *st, const char *id, const struct json *spec,
 	return r;
 }
 
-int state_create(const struct state_paths *p, struct json *spec, struct sandbox **ret,
-		 struct err *e)
+int state_create(const struct state_paths *p, struct json *spec, state_fill *more, void *arg,
+		 struct sandbox **ret, struct err *e)
 {
 	const char *id = NULL, *name = NULL;
 	struct sandbox doomed = { .dirfd = -1 };
@@ -234,7 +237,7 @@ int state_create(const struct state_paths *p, struct json *spec, struct sandbox 
 		return r;
 	if (mkdirat(st.sandboxes, id, 0700) < 0)
 		return err_sys(e, "sandbox '%s': directory", name);
-	r = fill(&st, id, spec, e);
+	r = fill(&st, id, spec, more, arg, e);
 	if (r == 0) {
 		index_stamp(&st);
 		r = record_open(&st, id, ret, e);

@@ -47,17 +47,19 @@ struct sandbox { /* one sandbox directory */
 };
 void sandbox_free(struct sandbox *s); /* takes NULL */
 
+/* Puts more into the directory of a sandbox that is being made. */
+typedef int state_fill(int dirfd, void *arg, struct err *e);
 /*
- * Make a sandbox: directories, then spec.json by rename. spec must hold string members id, name,
- * agent and the object array workspaces[0]{path,dev,ino}. The boolean `named` tells that the user
- * chose the name: such a sandbox is not its workspace's own (without the member: any name that
- * state_free_name would not make). The name must be free, and the workspace have none of its own
- * for this agent: else -EEXIST (ERR_CONFLICT). Serialised against other creators by a lock on the
- * data directory. Not synced to disk: see state_sync. upper, work, home and log belong to the
- * caller's user at first.
+ * Make a sandbox: directories, what `more` (may be NULL) adds to them, then spec.json by rename.
+ * spec must hold string members id, name, agent and the object array workspaces[0]{path,dev,ino}.
+ * The boolean `named` tells that the user chose the name: such a sandbox is not its workspace's own
+ * (without the member: any name that state_free_name would not make). The name must be free, and
+ * the workspace have none of its own for this agent: else -EEXIST (ERR_CONFLICT). Serialised
+ * against other creators by a lock on the data directory. Not synced to disk: see state_sync.
+ * upper, work, home and log belong to the caller's user at first.
  */
-int state_create(const struct state_paths *p, struct json *spec, struct sandbox **ret,
-		 struct err *e);
+int state_create(const struct state_paths *p, struct json *spec, state_fill *more, void *arg,
+		 struct sandbox **ret, struct err *e);
 /* By exact name, id, or unambiguous id prefix of at least 4 digits. ERR_NOT_FOUND: "no sandbox
  * named 'x'", hint "ward ls". */
 int state_find(const struct state_paths *p, const char *name_or_id, struct sandbox **ret,

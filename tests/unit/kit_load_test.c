@@ -411,6 +411,11 @@ static void test_load_any(void **state)
 	assert_int_equal(kit_load_any("mine", f->dir, NULL, &k, &f->e), 0);
 	assert_string_equal(k->entrypoint.v[0], "claude");
 	kit_free(k);
+	k = NULL;
+	user(f, "none", AGENT("none") "extends: nonesuch\n");
+	assert_true(kit_load_any("none", f->dir, NULL, &k, &f->e) < 0);
+	assert_null(k);
+	f->e = ERR_INIT;
 	give(f, "x", AGENT("x") "extends: mine\nargs: {n: {default: a}}\n");
 	strv_add(&f->extras.args, "n=b");
 	assert_int_equal(kit_load_any("x", f->dir, &f->extras, &k, &f->e), 0);

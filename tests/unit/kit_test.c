@@ -82,6 +82,7 @@ static const char every_field[] =
 	"    - {command: \"true\", user: agent}\n"
 	"  startup:\n"
 	"    - {command: [x, --serve], background: true}\n"
+	"    - {command: \"x --line\"}\n"
 	"  files:\n"
 	"    - {path: ~/.x/conf, content: \"c\\n\", mode: \"0600\", onlyIfMissing: true}\n"
 	"    - {path: /etc/x, content: \"\"}\n"
@@ -139,7 +140,8 @@ static void test_setup_and_volumes(void **state)
 	assert_string_equal(k->install[0].argv.v[2], "apt-get install -y x");
 	assert_string_equal(k->install[0].user, "0");
 	assert_string_equal(k->install[1].user, "agent");
-	assert_int_equal(k->nstartup, 1);
+	assert_int_equal(k->nstartup, 2);
+	assert_string_equal(k->startup[1].argv.v[2], "x --line");
 	assert_string_equal(k->startup[0].argv.v[1], "--serve");
 	assert_string_equal(k->startup[0].user, "1000");
 	assert_true(k->startup[0].background);
@@ -347,7 +349,7 @@ static void test_refused(void **state)
 		  "spec.yaml:5: setup.files lacks 'content'" },
 		{ HEAD TAIL "setup: {install: [{command: [a]}]}\n",
 		  "spec.yaml:5: 'command' must be a text" },
-		{ HEAD TAIL "setup: {startup: [{command: a}]}\n",
+		{ HEAD TAIL "setup: {startup: [{command: {a: b}}]}\n",
 		  "spec.yaml:5: 'command' must be a list" },
 		{ HEAD TAIL "setup: {startup: [{command: [a], user: \"a b\"}]}\n",
 		  "spec.yaml:5: 'user' must be a user's name or number" },

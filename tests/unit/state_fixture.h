@@ -112,7 +112,7 @@ static inline struct sandbox *make(struct fixture *f, unsigned int n, const char
 	struct sandbox *s = NULL;
 
 	json_set_bool(spec, "named", true);
-	if (state_create(&f->paths, spec, &s, &f->e) < 0)
+	if (state_create(&f->paths, spec, NULL, NULL, &s, &f->e) < 0)
 		fail_msg("%s", f->e.message);
 	assert_non_null(s);
 	assert_null(s->problem);

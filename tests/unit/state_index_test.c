@@ -214,7 +214,7 @@ static void test_key(void **state)
 	auto_json spec = own_spec(1, "claude-app", "/srv/app");
 	struct sandbox *s = NULL;
 
-	assert_int_equal(state_create(&f->paths, spec, &s, &f->e), 0);
+	assert_int_equal(state_create(&f->paths, spec, NULL, NULL, &s, &f->e), 0);
 	sandbox_free(s);
 	s = NULL;
 	assert_int_equal(state_find_key(&f->paths, "claude", "/srv/app", 42, 4711, &s, &f->e), 0);
@@ -245,9 +245,9 @@ static void test_lying_key(void **state)
 	auto_store st = STORE_INIT;
 	char id[STATE_ID_LEN + 1];
 
-	assert_int_equal(state_create(&f->paths, one, &s, &f->e), 0);
+	assert_int_equal(state_create(&f->paths, one, NULL, NULL, &s, &f->e), 0);
 	sandbox_free(s);
-	assert_int_equal(state_create(&f->paths, two, &s, &f->e), 0);
+	assert_int_equal(state_create(&f->paths, two, NULL, NULL, &s, &f->e), 0);
 	sandbox_free(s);
 	/* both keys lead to the second */
 	make_id(2, id);
@@ -272,7 +272,7 @@ static void test_key_of_a_bad_record(void **state)
 	auto_free char *record = NULL;
 	struct sandbox *s = NULL;
 
-	assert_int_equal(state_create(&f->paths, spec, &s, &f->e), 0);
+	assert_int_equal(state_create(&f->paths, spec, NULL, NULL, &s, &f->e), 0);
 	record = xasprintf("%s/spec.json", s->dir);
 	sandbox_free(s);
 	s = NULL;

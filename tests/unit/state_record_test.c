@@ -60,7 +60,7 @@ static void check_isolated(struct fixture *f, struct three *t, const char *reaso
 		struct sandbox *other = NULL;
 
 		json_set_bool(spec, "named", true);
-		assert_int_equal(state_create(&f->paths, spec, &other, &f->e), -EEXIST);
+		assert_int_equal(state_create(&f->paths, spec, NULL, NULL, &other, &f->e), -EEXIST);
 	}
 	assert_int_equal(state_remove(&f->paths, s, &f->e), 0);
 	sandbox_free(s);

@@ -44,7 +44,7 @@ static void expect_refused(struct fixture *f, struct json *spec, int code)
 	assert_int_equal(state_list(&f->paths, &list, &before, &f->e), 0);
 	state_list_free(list, before);
 	f->e = ERR_INIT;
-	assert_int_equal(state_create(&f->paths, spec, &s, &f->e), code);
+	assert_int_equal(state_create(&f->paths, spec, NULL, NULL, &s, &f->e), code);
 	assert_null(s);
 	assert_true(f->e.message[0] != '\0');
 	assert_int_equal(state_list(&f->paths, &list, &after, &f->e), 0);
@@ -119,18 +119,18 @@ static void test_one_per_workspace(void **state)
 	auto_json other = make_spec(4, "mine", "shell", "/srv/app");
 	struct sandbox *s = NULL;
 
-	assert_int_equal(state_create(&f->paths, first, &s, &f->e), 0);
+	assert_int_equal(state_create(&f->paths, first, NULL, NULL, &s, &f->e), 0);
 	sandbox_free(s);
 	expect_refused(f, second, -EEXIST);
 	f->e = ERR_INIT;
-	assert_int_equal(state_create(&f->paths, second, &s, &f->e), -EEXIST);
+	assert_int_equal(state_create(&f->paths, second, NULL, NULL, &s, &f->e), -EEXIST);
 	assert_int_equal(f->e.kind, ERR_CONFLICT);
 	assert_non_null(strstr(f->e.message, "shell-app"));
 	/* a name that the user chose makes a further one */
 	json_set_bool(named, "named", true);
-	assert_int_equal(state_create(&f->paths, named, &s, &f->e), 0);
+	assert_int_equal(state_create(&f->paths, named, NULL, NULL, &s, &f->e), 0);
 	sandbox_free(s);
-	assert_int_equal(state_create(&f->paths, other, &s, &f->e), 0);
+	assert_int_equal(state_create(&f->paths, other, NULL, NULL, &s, &f->e), 0);
 	sandbox_free(s);
 	/* which is not the workspace's own */
 	assert_int_equal(state_find_key(&f->paths, "shell", "/srv/app", 42, 4711, &s, &f->e), 0);
@@ -174,9 +174,9 @@ static void test_ambiguous_prefix(void **state)
 
 	json_set_string(one, "id", "abcdef00000000000000000000000001");
 	json_set_string(two, "id", "abcdef00000000000000000000000002");
-	assert_int_equal(state_create(&f->paths, one, &s, &f->e), 0);
+	assert_int_equal(state_create(&f->paths, one, NULL, NULL, &s, &f->e), 0);
 	sandbox_free(s);
-	assert_int_equal(state_create(&f->paths, two, &s, &f->e), 0);
+	assert_int_equal(state_create(&f->paths, two, NULL, NULL, &s, &f->e), 0);
 	sandbox_free(s);
 	s = NULL;
 	assert_true(state_find(&f->paths, "abcdef", &s, &f->e) < 0);
@@ -268,7 +268,7 @@ static void race(struct fixture *f, bool by_name, int *ret_won, int *ret_lost)
 			snprintf(name, sizeof(name), "shell-app-%d", by_name ? 1 : i + 1);
 			spec = make_spec((unsigned int)i + 1, name, "shell", path);
 			json_set_bool(spec, "named", by_name);
-			r = state_create(&f->paths, spec, &s, NULL);
+			r = state_create(&f->paths, spec, NULL, NULL, &s, NULL);
 			_exit(r == 0 ? 0 : r == -EEXIST ? 1 : 2);
 		}
 	}
@@ -337,7 +337,7 @@ static void test_killed_creators(void **state)
 			setitimer(ITIMER_REAL, &t, NULL);
 			for (;;) {
 				s = NULL;
-				if (state_create(&f->paths, spec, &s, NULL) == 0)
+				if (state_create(&f->paths, spec, NULL, NULL, &s, NULL) == 0)
 					state_remove(&f->paths, s, NULL);
 				sandbox_free(s);
 			}
