@@ -116,6 +116,24 @@ static int contents(struct tarball *t, int fd, uint64_t size, const char *relati
 	return flush(t, &b, e);
 }
 
+/* A file whose size is known only when it has been changed: in memory. */
+static int add_changed(struct tarball *t, int fd, const char *relative, const struct stat *st,
+		       struct err *e)
+{
+	struct stat as = *st;
+	auto_buf bytes = BUF_INIT;
+	auto_buf out = BUF_INIT;
+	int r = fs_read_fd(fd, t->limits->bytes, &bytes, e);
+
+	if (r == 0)
+		r = t->limits->change(t->limits->arg, relative, &bytes, &out, e);
+	as.st_size = (off_t)out.len;
+	if (r == 0)
+		r = header(t, TAR_FILE, relative, NULL, &as, e);
+	tar_write_padding(&out, (uint64_t)as.st_size);
+	return r < 0 ? r : flush(t, &out, e);
+}
+
 static int add_file(struct tarball *t, int dir, const char *last, const char *relative,
 		    struct err *e)
 {
@@ -131,6 +149,8 @@ static int add_file(struct tarball *t, int dir, const char *last, const char *re
 		t->skipped++;
 		return 0;
 	}
+	if (t->limits && t->limits->change)
+		return add_changed(t, fd, relative, &st, e);
 	r = header(t, TAR_FILE, relative, NULL, &st, e);
 	return r < 0 ? r : contents(t, fd, (uint64_t)st.st_size, relative, e);
 }

@@ -131,11 +131,22 @@ static int lock_take(int fd, bool wait, struct err *e)
 	return 0;
 }
 
+static bool has_trees(const struct kit *k)
+{
+	for (size_t i = 0; i < k->trees.n; i++) {
+		auto_free char *dir = fs_join(k->trees.v[i], "files");
+
+		if (access(dir, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 int native_provision_begin(const struct sandbox *s, const struct spec *spec, const struct kit *k,
 			   struct err *e)
 {
 	bool copies = spec->agent_config == SPEC_AGENT_CONFIG_COPY && k->nuser_config;
-	bool once = (k->ninstall || k->trees.n || copies) && !exists(s, DONE_FILE);
+	bool once = (k->ninstall || has_trees(k) || copies) && !exists(s, DONE_FILE);
 	struct record done = { 0 };
 	auto_close int lock = -1;
 	int r;
@@ -412,6 +423,23 @@ int native_place_tree(struct engine_context *c, const struct sandbox *s,
 	return r < 0 ? r : unpack(&j, archive, t->target, t->flags, e);
 }
 
+struct kit_tree {
+	const struct kit *kit;
+	size_t i;
+	const char *name; /* "home", "workspace" */
+};
+
+/* The kit's arguments in a file. */
+static int change_text(void *arg, const char *path, const struct buf *bytes, struct buf *out,
+		       struct err *e)
+{
+	const struct kit_tree *t = arg;
+	auto_free char *below = xasprintf("files/%s/%s", t->name, path);
+
+	return kit_tree_text(t->kit, t->i, below, bytes->data ? bytes->data : "", bytes->len, out,
+			     e);
+}
+
 /* files/home or files/workspace of every kit that has one. */
 static int place_trees(const struct job *j, const char *name, const char *target, unsigned flags,
 		       struct err *e)
@@ -423,9 +451,12 @@ static int place_trees(const struct job *j, const char *name, const char *target
 					 .target = target,
 					 .flags = flags,
 					 .limits = tree_limits };
+		struct kit_tree tree = { .kit = j->kit, .i = i, .name = name };
 		struct stat st;
 		int r;
 
+		t.limits.change = change_text;
+		t.limits.arg = &tree;
 		if (lstat(dir, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
 			continue;
 		if (!S_ISDIR(st.st_mode))
@@ -492,7 +523,7 @@ static int do_files(struct job *j, struct err *e)
 	int r = 0;
 
 	/* Else they are as the start of the box left them. */
-	if (j->done.files || (!k->ninstall && !k->trees.n))
+	if (j->done.files || (!k->ninstall && !has_trees(k)))
 		return 0;
 	b = box_config_new();
 	native_kit_files(b, j->spec, k, &j->user);

@@ -307,3 +307,73 @@ times() { # LINE FILE
 	assert_output_has "cannot access '/var/mine'"
 	assert_output_has 0
 }
+
+@test "files/home goes to the home, files/workspace only where nothing is, and never through a link" {
+	kit mine <<-'KIT'
+		args: {who: {default: nobody}}
+		setup:
+		  install:
+		    - {command: 'test -w "$WORKSPACE_DIR" || exit 0; (cat ~/.mine/deep/config; ls ~/.mine) >>"$WORKSPACE_DIR/log"', user: "1000"}
+		  files:
+		    - {path: ~/.mine/seed, content: "of setup.files"}
+	KIT
+	mkdir -p "$KIT/files/home/.mine/deep" "$KIT/files/workspace/docs/sub" "$KIT/files/workspace/linked" outside
+	# shellcheck disable=SC2016
+	echo 'hello ${{ kit.args.who }}' >"$KIT/files/home/.mine/deep/config"
+	printf '#!/bin/sh\necho ran\n' >"$KIT/files/home/.mine/run"
+	chmod 0755 "$KIT/files/home/.mine/run"
+	echo seed >"$KIT/files/home/.mine/seed"
+	for f in README docs/new docs/sub/deep linked/file dangling; do echo kit >"$KIT/files/workspace/$f"; done
+	mkdir docs
+	echo user >README
+	ln -s outside linked
+	ln -s nowhere dangling
+	run ward run -q mine -- -c 'cat ~/.mine/deep/config ~/.mine/seed; ~/.mine/run; stat -c %U:%a ~/.mine/deep/config'
+	assert_status 0
+	local me
+	me=$([ "$(id_mode)" = single ] && echo root || echo agent)
+	assert_equal "$output" "hello nobody"$'\n'"of setup.filesran"$'\n'"$me:644"
+	assert_equal "$(tr '\n' ' ' <log)" "hello nobody deep run seed "
+	assert_equal "$(cat README docs/new docs/sub/deep)" "user"$'\n'"kit"$'\n'"kit"
+	assert_equal "$(stat -c %u docs/new)" "$(id -u)"
+	[ -L linked ] && [ -L dangling ] && [ ! -e nowhere ]
+	[ -z "$(ls -A outside)" ]
+	# Once: what was removed or changed stays so.
+	rm docs/new
+	ward exec mine-project sh -c 'echo changed >~/.mine/deep/config'
+	ward stop mine-project
+	run ward exec mine-project cat /home/agent/.mine/deep/config
+	assert_equal "$output" changed
+	[ ! -e docs/new ]
+	# A workspace that is shown read-only gets nothing.
+	mkdir ../second
+	ward run -q -w ../second:ro mine -- -c true
+	[ -z "$(ls -A ../second)" ]
+}
+
+@test "a mixin adds its steps, files and notes to the agent's" {
+	kit mine <<-'KIT'
+		mixins: [extra]
+		agentInstructions: {filename: .mine/NOTES.md, content: "notes of mine"}
+		setup:
+		  install:
+		    - {command: echo mine >>~/steps, user: "1000"}
+	KIT
+	mkdir -p "$XDG_CONFIG_HOME/ward/kits/extra/files/home/.extra"
+	echo "of extra" >"$XDG_CONFIG_HOME/ward/kits/extra/files/home/.extra/file"
+	cat >"$XDG_CONFIG_HOME/ward/kits/extra/spec.yaml" <<-'KIT'
+		schemaVersion: "2"
+		kind: mixin
+		name: extra
+		agentInstructions: {filename: OTHER.md, content: "notes of extra"}
+		setup:
+		  install:
+		    - {command: echo extra >>~/steps, user: "1000"}
+		volumes:
+		  - {path: /extra}
+	KIT
+	run ward run -q mine -- -c 'cat ~/steps ~/.extra/file ~/.mine/NOTES.md; touch /extra/x'
+	assert_status 0
+	assert_output_has "mine"$'\n'"extra"$'\n'"of extra"$'\n'"notes of mine"
+	assert_output_has "notes of extra"
+}

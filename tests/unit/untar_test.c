@@ -335,6 +335,15 @@ static void cut_off_and_empty(void **state)
 	assert_true(unpack_n(&empty, "new", 512, NULL) < 0);
 }
 
+static int shout(void *arg, const char *path, const struct buf *bytes, struct buf *out,
+		 struct err *err)
+{
+	(void)arg;
+	(void)err;
+	buf_printf(out, "%s: %.*s!", path, (int)bytes->len, bytes->data);
+	return 0;
+}
+
 /* tarball writes into a file; untar reads it back. */
 static void there_and_back(void **state)
 {
@@ -377,6 +386,17 @@ static void there_and_back(void **state)
 	assert_int_equal(tarball_write(dir, "named", &most, fd, &skipped, &e), -EFBIG);
 	most = (struct tarball_limits){ .entries = 5, .bytes = 5 };
 	assert_int_equal(tarball_write(dir, "named", &most, fd, &skipped, &e), -EFBIG);
+	/* Changed on the way. */
+	most = (struct tarball_limits){ .entries = 5, .bytes = 100, .change = shout };
+	buf_reset(&b);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	assert_int_equal(tarball_write(dir, "named", &most, fd, &skipped, &e), 0);
+	assert_int_equal(fs_read_at(AT_FDCWD, archive, 1 << 20, &b, NULL), 0);
+	assert_int_equal(unpack_n(&b, "changed", 777, NULL), 0);
+	free(steal(&inner));
+	inner = read_file("changed/sub/g");
+	assert_string_equal(inner, "sub/g: two!");
 	/* One file alone, and what is neither. */
 	buf_reset(&b);
 	assert_int_equal(ftruncate(fd, 0), 0);
