@@ -600,6 +600,7 @@ static const struct {
 	{ "mixin", NULL, "mixins", "a mixin cannot bring other mixins" },
 	{ "mixin", "ward", "binary", "a mixin cannot change how the agent is launched" },
 	{ "mixin", "ward", "installHint", "a mixin cannot change how the agent is launched" },
+	{ "mixin", "ward", "userConfig", "a mixin cannot show more of the user's home" },
 	{ "sandbox", NULL, "requires", "it is for mixins: a sandbox is an agent itself" },
 };
 

@@ -294,7 +294,7 @@ static void test_mixin_adds(void **state)
 			"volumes: [{path: /m}]\n"
 			"ports: [{container: 90}]\n"
 			"credentials: [{service: three}]\n"
-			"ward: {credentialFiles: [.m], userConfig: [.m]}\n");
+			"ward: {credentialFiles: [.m]}\n");
 	k = load(f, "base");
 	assert_string_equal(k->name, "base");
 	assert_string_equal(k->kind, "sandbox");
@@ -310,7 +310,7 @@ static void test_mixin_adds(void **state)
 	assert_int_equal(k->nports, 2);
 	assert_int_equal(k->ncredentials, 3);
 	assert_int_equal(k->credential_files.n, 2);
-	assert_int_equal(k->nuser_config, 2);
+	assert_int_equal(k->nuser_config, 1);
 	assert_int_equal(k->mixins.n, 1);
 	assert_string_equal(k->mixins.v[0], "m");
 	assert_true(text_ends(k->trees.v[1], "/m"));

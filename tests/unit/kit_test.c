@@ -253,6 +253,8 @@ static void test_refused(void **state)
 		  "spec.yaml:4: 'mixins': a mixin cannot bring other mixins" },
 		{ MIXIN "ward: {binary: x}\n",
 		  "spec.yaml:4: 'binary': a mixin cannot change how the agent is launched" },
+		{ MIXIN "ward: {userConfig: [.x]}\n",
+		  "spec.yaml:4: 'userConfig': a mixin cannot show more of the user's home" },
 		{ HEAD TAIL "locked: [a..b]\n", "spec.yaml:5: 'locked': 'a..b' is not the path of "
 						"a field such as sandbox.image or "
 						"credentials[service=x]" },
