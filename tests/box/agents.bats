@@ -78,7 +78,7 @@ works_on_a_terminal() { # AGENT
 	line=$(printf '%q ' "$WARD" run "${ARGS[@]}" "$1")
 	tmux -L "$TMUX_SERVER" -f /dev/null new-session -d -x 110 -y 32 \
 		"$line; echo ended=\$? >$TEST_DIR/ended; exec sleep 600" 3>&-
-	WAIT_SECONDS=90 wait_for screen_has "${AGENT_READY[$1]}"
+	WAIT_SECONDS=180 wait_for screen_has "${AGENT_READY[$1]}"
 	for question in "Do you trust" "Yes, I accept" "(y/n)" "Select" "sign in" "Log in"; do
 		if screen_has "$question"; then
 			screen
@@ -86,7 +86,7 @@ works_on_a_terminal() { # AGENT
 		fi
 	done
 	type_line "create hello"
-	WAIT_SECONDS=120 wait_for screen_has "All is done."
+	WAIT_SECONDS=240 wait_for screen_has "All is done."
 	check_work
 	tmux -L "$TMUX_SERVER" resize-window -x 84 -y 25
 	wait_for box_size_is "25 84"
