@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "cli/options.h"
 #include "engine/engine.h"
+#include "image/image.h"
 #include "spec/spec.h"
 #include "state/state.h"
 
@@ -48,6 +49,7 @@ struct cli_values {
 	const char *name;
 	const char *template;
 	const char *pull_template;
+	const char *platform;
 	const char *workspace; /* run: the directory; exec: the working directory inside */
 	const char *credentials;
 	const char *agent_config;
@@ -310,6 +312,40 @@ void plain_finish(struct plain *p, struct buf *out);
 /* kit_new.c: DIR/spec.yaml, a commented kit; refuses to replace one. */
 int cli_kit_new(const char *name, const char *dir, struct err *e);
 
+/* progress.c: the transfer of an image, on standard error. */
+struct progress_blob;
+struct progress {
+	bool quiet;
+	bool bar;
+	bool drawn;
+	struct progress_blob *v;
+	size_t n;
+};
+void progress_begin(struct progress *p, bool quiet);
+image_event_fn progress_event; /* arg: the struct progress */
+void progress_end(struct progress *p);
+/* "12.3MB", powers of 1000 as Docker shows them. */
+void cli_human_size(uint64_t bytes, char out[static 16]);
+
+/* templates.c */
+/* A reference from the command line; a path becomes absolute. */
+int template_ref(const char *text, struct image_ref *ret, struct err *e);
+/* By reference, or by the beginning of a digest. ERR_NOT_FOUND with the cure. */
+int template_find(const struct image_store *s, const char *text, struct image_record *ret,
+		  struct err *e);
+/* Which sandboxes have images, and the manifests of those; the two lists go together. */
+struct template_users {
+	struct strv names;
+	struct strv manifests;
+};
+int template_users(struct cli *c, struct template_users *ret, struct err *e);
+void template_users_clear(struct template_users *u);
+/* Add the names of those that use a manifest. */
+void template_users_of(const struct template_users *u, const char *manifest, struct strv *names);
+/* Collect garbage; without `wait`, -EWOULDBLOCK while somebody adds to the store. */
+int template_gc(struct cli *c, const struct image_store *s, unsigned flags, bool wait,
+		struct image_gc *ret, struct err *e);
+
 /* cmd_*.c */
 int cmd_run(struct cli *c, struct err *e);
 int cmd_create(struct cli *c, struct err *e);
@@ -324,6 +360,7 @@ int cmd_prune(struct cli *c, struct err *e);
 int cmd_cp(struct cli *c, struct err *e);
 int cmd_logs(struct cli *c, struct err *e);
 int cmd_kit(struct cli *c, struct err *e);
+int cmd_template(struct cli *c, struct err *e);
 int cmd_version(struct cli *c, struct err *e);
 int cmd_help(struct cli *c, struct err *e);
 int cmd_completion(struct cli *c, struct err *e);

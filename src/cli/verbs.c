@@ -306,6 +306,25 @@ static const struct option logs_options[] = {
 	OPTION_DEBUG,
 	OPTION_HELP,
 };
+static const struct option template_options[] = {
+	{ .name = "platform",
+	  .type = OPTION_STRING,
+	  .offset = VALUE(platform),
+	  .arg = "OS/ARCH",
+	  .help = "pull: for another machine, such as linux/arm64" },
+	{ .name = "dry-run",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(dry_run),
+	  .help = "prune: print what would be removed, and remove nothing" },
+	{ .name = "quiet",
+	  .letter = 'q',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(quiet),
+	  .help = "Print digests only" },
+	OPTION_JSON,
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
 static const struct option plain_options[] = { OPTION_HELP };
 /* clang-format on */
 
@@ -365,6 +384,11 @@ static const struct verb_example kit_examples[] = {
 	{ "kit ls", "which agents can be run" },
 	{ "kit new mytool ~/.config/ward/kits/mytool", "begin a kit of your own" },
 	{ "kit validate ./mytool", "check it, with what it extends and mixes in" },
+};
+static const struct verb_example template_examples[] = {
+	{ "template pull python:3-slim", "bring an image here" },
+	{ "template ls", "what is here, how large it is, and who uses it" },
+	{ "template rm python:3-slim", "remove one that no sandbox uses" },
 };
 static const struct verb_example completion_examples[] = {
 	{ "completion bash > ~/.local/share/bash-completion/completions/ward", "install for bash" },
@@ -430,6 +454,14 @@ static const char kit_text[] =
 	"An agent is described by a kit, a file spec.yaml. Own kits live in "
 	"~/.config/ward/kits/NAME/spec.yaml and come before the built-in ones; with 'run --kit' a "
 	"kit is taken from a directory or a ZIP file.";
+static const char template_text[] =
+	"A template is the root file system that sandboxes start from: an image from a registry, "
+	"named as Docker's users write it. Credentials are those of docker login. Registries "
+	"without TLS, with a certificate authority of their own, or with mirrors are told in "
+	"config.yaml (registries).\n\n"
+	"pull brings an image here and prints its digest; what was interrupted is continued. ls "
+	"lists what is here. inspect prints JSON. rm removes templates; one that a sandbox uses "
+	"is refused. prune frees the space of what nothing leads to any more.";
 static const char completion_text[] = "Prints a completion script for a shell.";
 
 const struct verb cli_verbs[] = {
@@ -585,6 +617,18 @@ const struct verb cli_verbs[] = {
 	  .max = 3,
 	  .words = "ls|inspect|validate|new",
 	  .run = cmd_kit },
+	{ .name = "template",
+	  .operands = "pull IMAGE | ls | inspect TEMPLATE... | rm TEMPLATE... | prune",
+	  .summary = "Manage the images that sandboxes start from",
+	  .text = template_text,
+	  TABLE(template_options),
+	  EXAMPLES(template_examples),
+	  .see_also = "run create",
+	  .exits = VERB_EXITS_LISTING,
+	  .min = 1,
+	  .max = UINT_MAX,
+	  .words = "pull|ls|inspect|rm|prune",
+	  .run = cmd_template },
 	{ .name = "version",
 	  .operands = "",
 	  .summary = "Print the version",

@@ -123,6 +123,9 @@ extern const struct engine_ops engine_native;
 void engine_user_config_notes(const struct engine_context *c, const struct spec *s,
 			      const struct kit *k, struct strv *ret);
 
+/* Where a helper of Ward's is installed (ward-registry, ward-image, ...). Owned by the caller. */
+int engine_helper(const char *name, char **ret, struct err *e);
+
 /* Where the agent's program is on this machine (PATH of the caller, then usual places below the
  * home); NULL when absent. A link that leads out of a workspace or volume of the spec (NULL: of
  * none) is passed over. */

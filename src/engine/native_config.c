@@ -23,7 +23,7 @@
 
 /* Relative to the directory of this executable: an installed tree that was moved, then a build
  * tree. */
-static const char *const helper_places[] = { "../libexec/ward", "supervise", "net" };
+static const char *const helper_places[] = { "../libexec/ward", "supervise", "net", "image" };
 
 int native_helper(const char *name, char **ret, struct err *e)
 {
@@ -53,6 +53,11 @@ int native_helper(const char *name, char **ret, struct err *e)
 	return err_hint(e, "install Ward completely: make install");
 found:
 	return fs_canonical(path, ret, e);
+}
+
+int engine_helper(const char *name, char **ret, struct err *e)
+{
+	return native_helper(name, ret, e);
 }
 
 static void add_bind(struct box_config *b, const char *source, const char *target)

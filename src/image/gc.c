@@ -148,14 +148,36 @@ static bool is_live(int dirfd, const char *name, const void *arg)
 	return strv_contains(arg, name);
 }
 
-/* A download that somebody is at. */
-static bool is_locked(int dirfd, const char *name, const void *arg)
+static bool is_partial(const char *name)
 {
-	auto_close int fd = fs_open_beneath(dirfd, name, O_RDWR | O_NONBLOCK, 0);
+	return text_ends(name, ".partial");
+}
+
+static bool is_live_or_partial(int dirfd, const char *name, const void *arg)
+{
+	return is_partial(name) || is_live(dirfd, name, arg);
+}
+
+/* Everything but the downloads that nobody is at. */
+static bool is_no_left_partial(int dirfd, const char *name, const void *arg)
+{
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	auto_close int fd = -1;
 
 	(void)arg;
+	if (!is_partial(name))
+		return true;
+	fd = fs_open_beneath(dirfd, name, O_RDWR | O_NONBLOCK, 0);
 	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+}
+
+/* An import holds IMAGE_LOCK_CONTENT: none is under way. */
+static bool is_wanted_by_nobody(int dirfd, const char *name, const void *arg)
+{
+	(void)dirfd;
+	(void)name;
+	(void)arg;
+	return false;
 }
 
 static bool is_record(int dirfd, const char *name, const void *arg)
@@ -196,9 +218,14 @@ int image_store_gc(const struct image_store *s, const struct strv *in_use, unsig
 	int r = find_live(s, in_use, &live, e);
 
 	if (r == 0)
-		r = sweep_dir(&w, s->fd, "blobs/sha256", is_live, &live.blobs, &sum.blobs, e);
+		r = sweep_dir(&w, s->fd, "blobs/sha256", is_live_or_partial, &live.blobs,
+			      &sum.blobs, e);
 	if (r == 0 && !(flags & IMAGE_GC_KEEP_PARTIAL))
-		r = sweep_dir(&w, s->fd, "blobs/partial", is_locked, NULL, &sum.partials, e);
+		r = sweep_dir(&w, s->fd, "blobs/sha256", is_no_left_partial, NULL, &sum.partials,
+			      e);
+	if (r == 0)
+		r = sweep_dir(&w, s->fd, "blobs/partial", is_wanted_by_nobody, NULL, &sum.partials,
+			      e);
 	if (r == 0)
 		r = sweep_dir(&w, s->fd, "refs", is_record, NULL, &records, e);
 	if (r == 0)

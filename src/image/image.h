@@ -2,25 +2,25 @@
 /*
  * image: templates that are OCI images: their names, their documents, and the store on disk.
  *
- * This library is linked into `ward` and knows neither network nor compression: it parses names and
- * documents, and reads and commits what is in the store.  Bytes from outside are the business of
- *two helpers that `ward` starts for one job at a time (image_helper_run):
- *
- * `ward-registry fetch` and `push` see the network and the registry's credentials, and of the files
- * only the blob directories; they commit blobs whose digest and size are right.  `ward-image
- *unpack` sees blobs and one target directory, and no network.
+ * This library is linked into `ward` and knows neither network nor compression: it parses names
+ * and documents, and reads and commits what is in the store.  Bytes from outside are the business
+ * of two helpers that `ward` starts for one job at a time (image_helper_run).  `ward-registry`
+ * (fetch, push) sees the network and the registry's credentials, and of the files only the blob
+ * directory; it commits blobs whose digest and size are right.  `ward-image` (unpack) sees blobs
+ * and one target directory, and no network.
  *
  * The store is <data>/templates/, 0700:
  *
  *	blobs/sha256/HEX          content; its digest and size were checked before it got this name
- *	blobs/partial/HEX         a download that may be resumed; locked by who is at it
+ *	blobs/sha256/HEX.partial  a download that may be resumed; locked by who is at it
+ *	blobs/partial/            files that an import is writing
  *	refs/NAME                 a record (JSON) for each reference; its rename is the template
  *	layers/IDS/DIFFID/        unpacked layers, for one mapping of ids
  *	lock, content.lock        see enum image_lock
  *
- * Invariants: a name in blobs/sha256 has its content complete; a record is written only when every
- * blob of its image is there; whatever has no record (and no sandbox) is garbage that
- *image_store_gc collects, so a kill at any moment leaves no template that is half there.
+ * Invariants: a blob HEX has its content complete; a record is written only when every
+ * blob of its image is there; whatever has no record (and no sandbox) is garbage, which
+ * image_store_gc collects, so a kill at any moment leaves no template that is half there.
  */
 #ifndef WARD_IMAGE_IMAGE_H
 #define WARD_IMAGE_IMAGE_H
@@ -277,5 +277,29 @@ struct image_job {
 };
 /* Run to the end. *ret_result (may be NULL) is the result event. */
 int image_helper_run(const struct image_job *job, struct json **ret_result, struct err *e);
+
+/* --- registries (pull.c) -----------------------------------------------------------------------
+ */
+
+struct image_registry {
+	const char *helper;	 /* absolute path of ward-registry */
+	struct json *registries; /* config.yaml's, see struct spec_config; or NULL */
+	const char *platform;	 /* image_platform_parse; NULL: this machine's */
+	/* "blob" {digest, size, have, state: queued waiting downloading done exists uploading} and
+	 * "note" {text: foreign, of one line}; may be NULL */
+	image_event_fn *event;
+	void *arg;
+};
+/*
+ * Bring an image into the store and record it, unless the record that is there is complete and
+ * still what the registry has (then *ret_changed is false).  After a failure the old record stands;
+ * what was downloaded is continued by the next try or collected.
+ */
+int image_pull(const struct image_store *s, const struct image_ref *ref,
+	       const struct image_registry *how, struct image_record *ret, bool *ret_changed,
+	       struct err *e);
+/* A record from the result of a helper: members digest, media_type and manifest. */
+int image_record_of(const struct json *result, const char *reference, struct image_record *ret,
+		    struct err *e);
 
 #endif

@@ -32,6 +32,7 @@
 
 #include "base/compat.h"
 #include "base/fs.h"
+#include "base/landlock.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "net/net_internal.h"
@@ -82,45 +83,11 @@ static int drop_capabilities(struct err *e)
 
 /* --- Landlock -------------------------------------------------------------------------------- */
 
-/* Debian 12's struct ends after the first member; the kernel takes any size that it knows. */
-struct landlock_attr {
-	uint64_t handled_access_fs;
-	uint64_t handled_access_net;
-	uint64_t scoped;
-};
-
-/* What each ABI added. */
-static const struct {
-	int abi;
-	uint64_t fs, net, scoped;
-} landlock_rights[] = {
-	{ 1, (1ULL << 13) - 1, 0, 0 },
-	{ 2, LANDLOCK_ACCESS_FS_REFER, 0, 0 },
-	{ 3, WARD_LANDLOCK_FS_TRUNCATE, 0, 0 },
-	{ 4, 0, WARD_LANDLOCK_NET_BIND_TCP, 0 },
-	{ 5, WARD_LANDLOCK_FS_IOCTL_DEV, 0, 0 },
-	{ 6, 0, 0, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL },
-};
-
-/* Reading one file (or what is below one directory); a missing one is no rule. */
-static int allow_read(int ruleset, const char *path, struct err *e)
-{
-	auto_close int fd = open(path, O_PATH | O_CLOEXEC);
-	struct landlock_path_beneath_attr attr = { .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE };
-
-	if (fd < 0)
-		return 0;
-	attr.parent_fd = fd;
-	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) != 0)
-		return err_sys(e, "proxy: Landlock: cannot allow reading %s", path);
-	return 0;
-}
-
 /*
  * The resolver's file.  A manager below /run replaces it by renaming, so that a rule for today's
  * inode would not let tomorrow's be read: there its directory is the rule.
  */
-static int allow_resolver_file(int ruleset, const char *path, struct err *e)
+static int allow_resolver_file(struct landlock *l, const char *path, struct err *e)
 {
 	auto_free char *real = realpath(path, NULL);
 	char *slash;
@@ -130,43 +97,21 @@ static int allow_resolver_file(int ruleset, const char *path, struct err *e)
 	slash = strrchr(real, '/');
 	if (text_starts(real, "/run/") && slash > real + strlen("/run"))
 		*slash = '\0';
-	return allow_read(ruleset, real, e);
+	return landlock_allow_path(l, real, LANDLOCK_ACCESS_FS_READ_FILE, e);
 }
 
 static int landlock(struct err *e)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	struct landlock_attr attr = { 0 };
-	auto_close int ruleset = -1;
-	size_t size;
-	int r;
+	auto_landlock l = { .fd = -1 };
+	int r = landlock_begin(&l, e);
 
-	if (abi < 1) {
-		err_sys(e, "proxy: Landlock is not available");
-		return err_hint(e, "boot with landlock in the kernel's list of security modules "
-				   "(lsm=landlock,...)");
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(landlock_rights); i++) {
-		if (landlock_rights[i].abi > abi)
-			break;
-		attr.handled_access_fs |= landlock_rights[i].fs;
-		attr.handled_access_net |= landlock_rights[i].net;
-		attr.scoped |= landlock_rights[i].scoped;
-	}
-	size = abi >= 6	  ? sizeof(attr)
-	       : abi >= 4 ? offsetof(struct landlock_attr, scoped)
-			  : offsetof(struct landlock_attr, handled_access_net);
-	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
-	if (ruleset < 0)
-		return err_sys(e, "proxy: Landlock: cannot make a rule set");
-	r = allow_resolver_file(ruleset, "/etc/resolv.conf", e);
 	if (r == 0)
-		r = allow_resolver_file(ruleset, "/etc/hosts", e);
-	if (r != 0)
-		return r;
-	if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
-		return err_sys(e, "proxy: Landlock: cannot confine itself");
-	return 0;
+		r = allow_resolver_file(&l, "/etc/resolv.conf", e);
+	if (r == 0)
+		r = allow_resolver_file(&l, "/etc/hosts", e);
+	if (r == 0)
+		r = landlock_enforce(&l, e);
+	return r == 0 ? 0 : err_prefix(e, "proxy");
 }
 
 /* --- seccomp --------------------------------------------------------------------------------- */

@@ -346,6 +346,8 @@ struct spec_config {
 	char *agent_config;
 	uint64_t grace_seconds; /* how long an empty box lives; default 600 */
 	struct strv env;
+	/* [{"host", "insecure", "ca", "mirrors": [...]}] or NULL */
+	struct json *registries;
 };
 int spec_config_read(const char *config_dir, struct spec_config **ret, struct err *e);
 void spec_config_free(struct spec_config *c);

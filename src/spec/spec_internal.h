@@ -105,24 +105,25 @@ int field_error(const struct field_reader *r, const struct yaml_node *v, const c
 #define FIELD_READER(name)                                                                         \
 	int name(const struct field_reader *r, const struct field *f, const struct yaml_node *v,   \
 		 void *out)
-FIELD_READER(field_text);     /* char *: one line */
-FIELD_READER(field_body);     /* char *: lines */
-FIELD_READER(field_name);     /* char *: text_check_name */
-FIELD_READER(field_choice);   /* char *: one of values */
-FIELD_READER(field_bool);     /* bool */
-FIELD_READER(field_uint);     /* uint64_t within min..max */
-FIELD_READER(field_size);     /* uint64_t, "512m" */
-FIELD_READER(field_duration); /* uint64_t seconds, "10m" */
-FIELD_READER(field_mode);     /* unsigned, octal permission bits up to max */
-FIELD_READER(field_texts);    /* struct strv: a list of one-line texts */
-FIELD_READER(field_bodies);   /* struct strv: a list of texts that may have lines */
-FIELD_READER(field_allow);    /* struct strv: network patterns to allow */
-FIELD_READER(field_deny);     /* struct strv: to deny, which may be wider */
-FIELD_READER(field_env);      /* struct strv "K=V": a mapping of variables */
-FIELD_READER(field_section);  /* a mapping whose fields go into the same object */
-FIELD_READER(field_objects);  /* T * and a count: a list of mappings */
-FIELD_READER(field_any);      /* whatever it is; not kept */
-FIELD_READER(field_refused);  /* an error with `reason` */
+FIELD_READER(field_text);	/* char *: one line */
+FIELD_READER(field_body);	/* char *: lines */
+FIELD_READER(field_name);	/* char *: text_check_name */
+FIELD_READER(field_choice);	/* char *: one of values */
+FIELD_READER(field_bool);	/* bool */
+FIELD_READER(field_uint);	/* uint64_t within min..max */
+FIELD_READER(field_size);	/* uint64_t, "512m" */
+FIELD_READER(field_duration);	/* uint64_t seconds, "10m" */
+FIELD_READER(field_mode);	/* unsigned, octal permission bits up to max */
+FIELD_READER(field_texts);	/* struct strv: a list of one-line texts */
+FIELD_READER(field_bodies);	/* struct strv: a list of texts that may have lines */
+FIELD_READER(field_allow);	/* struct strv: network patterns to allow */
+FIELD_READER(field_deny);	/* struct strv: to deny, which may be wider */
+FIELD_READER(field_env);	/* struct strv "K=V": a mapping of variables */
+FIELD_READER(field_section);	/* a mapping whose fields go into the same object */
+FIELD_READER(field_objects);	/* T * and a count: a list of mappings */
+FIELD_READER(field_registries); /* struct json *: a list, see registries.c */
+FIELD_READER(field_any);	/* whatever it is; not kept */
+FIELD_READER(field_refused);	/* an error with `reason` */
 
 /* Checks for the texts of one field, used by tables' finish functions and by spec_read.c. */
 

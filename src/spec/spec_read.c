@@ -588,6 +588,7 @@ static const struct field config_v[] = {
 	{ "agentConfig", field_choice, CONFIG(agent_config), .values = agent_config_values },
 	{ "grace", field_duration, CONFIG(grace_seconds) },
 	{ "environment", field_env, CONFIG(env) },
+	{ "registries", field_registries, CONFIG(registries) },
 };
 static const struct fields config_fields = { .what = "the configuration",
 					     .v = config_v,
@@ -632,5 +633,6 @@ void spec_config_free(struct spec_config *c)
 	free(c->credentials);
 	free(c->agent_config);
 	strv_free(&c->env);
+	json_unref(c->registries);
 	free(c);
 }

@@ -505,9 +505,11 @@ static void test_config(void **state)
 {
 	struct fixture *f = *state;
 	struct spec_config *c = NULL;
+	auto_buf text = BUF_INIT;
 
 	assert_int_equal(spec_config_read(f->config, &c, &f->e), 0);
 	assert_null(c->template);
+	assert_null(c->registries);
 	assert_null(c->network);
 	assert_int_equal(c->grace_seconds, 600);
 	assert_string_equal(f->e.message, "");
@@ -517,7 +519,9 @@ static void test_config(void **state)
 	spec_config_free(c);
 	put_file(f->config, "config.yaml",
 		 "template: host\nnetwork: locked\ncredentials: none\ngrace: 1m30s\n"
-		 "environment:\n  EDITOR: vi\n  EMPTY: \"\"\n");
+		 "environment:\n  EDITOR: vi\n  EMPTY: \"\"\n"
+		 "registries:\n  h.io:5000: {insecure: true, ca: /a.pem}\n"
+		 "  docker.io: {mirrors: [m.io, localhost:5000]}\n");
 	assert_int_equal(spec_config_read(f->config, &c, &f->e), 0);
 	assert_string_equal(c->template, "host");
 	assert_string_equal(c->network, "locked");
@@ -525,6 +529,11 @@ static void test_config(void **state)
 	assert_int_equal(c->grace_seconds, 90);
 	assert_string_equal(strv_env_get(&c->env, "EDITOR"), "vi");
 	assert_string_equal(strv_env_get(&c->env, "EMPTY"), "");
+	json_write(c->registries, false, &text);
+	assert_string_equal(buf_str(&text),
+			    "[{\"host\":\"h.io:5000\",\"insecure\":true,\"ca\":\"/a.pem\","
+			    "\"mirrors\":[]},{\"host\":\"docker.io\",\"insecure\":false,"
+			    "\"mirrors\":[\"m.io\",\"localhost:5000\"]}]");
 	spec_config_free(c);
 }
 
@@ -540,6 +549,12 @@ static void test_bad_config(void **state)
 		{ "- a\n", "config.yaml:1: the configuration must be a mapping" },
 		{ "environment: {\"A B\": x}\n", "config.yaml:1: 'A B' cannot name" },
 		{ "a: [\n", "not valid YAML" },
+		{ "registries: [a]\n", "config.yaml:1: 'registries' must be a mapping" },
+		{ "registries: {\"a/b\": {}}\n", "config.yaml:1: a registry must be HOST" },
+		{ "registries: {a.io: {insecure: 1}}\n", "'insecure' must be true or false" },
+		{ "registries: {a.io: {ca: x.pem}}\n", "'ca' must be an absolute path" },
+		{ "registries: {a.io: {mirrors: [\"http://m\"]}}\n", "a mirror must be HOST" },
+		{ "registries: {a.io: {secure: true}}\n", "unknown field 'secure'" },
 	};
 	struct fixture *f = *state;
 
