@@ -212,6 +212,17 @@ int cli_exec(struct cli *c, struct sandbox *box, struct spec_session *session, b
 int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
 		    const struct engine_result *r);
 
+/* "session 3 of claude in sandbox 'x' ended 5 minutes ago with exit code 0". */
+void cli_end_text(const struct json *session, const char *agent, const char *sandbox,
+		  struct buf *out);
+/* On a terminal: say once which agents of the sandbox ended while nobody was attached. except: a
+ * session that is told of otherwise, or 0. */
+void cli_tell_ended(struct cli *c, const struct sandbox *s, const struct spec *spec,
+		    uint32_t except);
+
+/* cmd_logs.c: the last part of what a session wrote, as `logs` would print it. */
+int cli_print_recent(struct cli *c, struct sandbox *box, uint32_t id, struct err *e);
+
 /* Did the program itself fail to start (126, 127), as opposed to Ward? */
 bool cli_program_failed(int r, const struct err *e);
 /* Sessions of a sandbox as a JSON array in the order of their numbers. */

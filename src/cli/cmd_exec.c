@@ -170,14 +170,32 @@ static const char *kind_of(const struct json *session)
 	return kind;
 }
 
+static uint64_t session_number(const struct json *s)
+{
+	uint64_t id = 0;
+
+	(void)json_get_uint(s, "id", &id);
+	return id;
+}
+
 static bool is_agent(const struct json *session)
 {
 	return strcmp(kind_of(session), "agent") == 0;
 }
 
+/* Rather attach to a than to b, when no number was given? */
+static bool is_better(const struct json *a, const struct json *b)
+{
+	if (flag(a, "running") != flag(b, "running"))
+		return flag(a, "running");
+	if (is_agent(a) != is_agent(b))
+		return is_agent(a);
+	return session_number(a) > session_number(b);
+}
+
 /*
  * The session to attach to: the one asked for, else the newest agent that runs, else the newest
- * program that runs.
+ * program that runs, else the newest agent that ended.
  */
 static const struct json *choose(const struct json *list, uint32_t id)
 {
@@ -185,58 +203,68 @@ static const struct json *choose(const struct json *list, uint32_t id)
 
 	for (size_t i = 0; i < json_len(list); i++) {
 		const struct json *s = json_at(list, i);
-		uint64_t number = 0, newest = 0;
 
-		if (json_get_uint(s, "id", &number) < 0)
-			continue;
-		if (id && number == id)
+		if (id && session_number(s) == id)
 			return s;
-		if (id || !flag(s, "running"))
-			continue;
-		if (best)
-			(void)json_get_uint(best, "id", &newest);
-		if (!best || (is_agent(s) && !is_agent(best)) ||
-		    (is_agent(s) == is_agent(best) && number > newest))
+		if (!id && (flag(s, "running") || is_agent(s)) && (!best || is_better(s, best)))
 			best = s;
 	}
 	return best;
 }
 
-static int attach_to(struct cli *c, struct sandbox *box, uint32_t id, struct err *e)
+/* What a session wrote at its end, and how it ended; as if one had been attached. */
+static int show_ended(struct cli *c, struct sandbox *box, const struct spec *spec,
+		      const struct json *session, struct err *e)
+{
+	auto_buf text = BUF_INIT;
+	int64_t code = 0;
+	int r = cli_print_recent(c, box, (uint32_t)session_number(session), e);
+
+	if (r < 0)
+		return r;
+	cli_tell_ended(c, box, spec, (uint32_t)session_number(session));
+	cli_end_text(session, is_agent(session) ? spec->agent : "exec", spec->name, &text);
+	term_note(c, "%s", buf_str(&text));
+	return json_get_int(session, "exit_code", &code) == 0 ? (int)(code & 0xff)
+							      : CLI_EXIT_FAILED;
+}
+
+static int attach_to(struct cli *c, struct sandbox *box, const struct spec *spec, uint32_t id,
+		     struct err *e)
 {
 	struct engine_term term = { .interactive = true,
 				    .raw_tty = c->v.raw_tty,
 				    .detach_keys = c->v.detach_keys };
 	struct engine_result result = { 0 };
-	const char *name = cli_sandbox_name(box);
 	const struct json *session;
 	auto_json list = NULL;
-	uint64_t number = 0;
 	int r = c->ops->sessions(&c->engine, box, &list, e);
 
 	if (r < 0)
 		return r;
 	session = choose(list, id);
 	if (!session && id) {
-		err_set(e, ERR_NOT_FOUND, -ENOENT, "sandbox '%s': no session %u", name,
+		err_set(e, ERR_NOT_FOUND, -ENOENT, "sandbox '%s': no session %u", spec->name,
 			(unsigned)id);
-		return err_hint(e, "ward sessions %s", name);
+		return err_hint(e, "ward sessions %s", spec->name);
 	}
-	if (!session || !flag(session, "running")) {
-		err_set(e, ERR_NOT_FOUND, -ENOENT, "sandbox '%s': %s", name,
-			session ? "this session has ended" : "nothing runs in it");
-		return session ? err_hint(e, "ward logs %s %u", name, (unsigned)id)
-			       : err_hint(e, "ward run %s", name);
+	if (!session) {
+		err_set(e, ERR_NOT_FOUND, -ENOENT, "sandbox '%s': nothing runs in it", spec->name);
+		return err_hint(e, "ward run %s", spec->name);
 	}
-	(void)json_get_uint(session, "id", &number);
+	if (!flag(session, "running"))
+		return show_ended(c, box, spec, session, e);
+	id = (uint32_t)session_number(session);
+	cli_tell_ended(c, box, spec, 0);
 	term.tty = flag(session, "tty") && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-	r = c->ops->attach(&c->engine, box, (uint32_t)number, &term, &result, e);
-	return r < 0 ? r : cli_session_end(c, box, (uint32_t)number, &result);
+	r = c->ops->attach(&c->engine, box, id, &term, &result, e);
+	return r < 0 ? r : cli_session_end(c, box, id, &result);
 }
 
 int cmd_attach(struct cli *c, struct err *e)
 {
 	struct sandbox *box = NULL;
+	struct spec *spec = NULL;
 	uint32_t id = 0;
 	int r = 0;
 
@@ -244,13 +272,11 @@ int cmd_attach(struct cli *c, struct err *e)
 		r = cli_session_id(c->operands.v.v[1], &id, e);
 	if (r == 0)
 		r = cli_find(c, c->operands.v.v[0], &box, e);
-	if (r == 0 && !state_is_running(box)) {
-		err_set(e, ERR_CONFLICT, -ENOTCONN, "sandbox '%s': it is not running",
-			cli_sandbox_name(box));
-		r = err_hint(e, "ward run %s", cli_sandbox_name(box));
-	}
 	if (r == 0)
-		r = attach_to(c, box, id, e);
+		r = cli_spec(box, &spec, e);
+	if (r == 0)
+		r = attach_to(c, box, spec, id, e);
+	spec_free(spec);
 	sandbox_free(box);
 	return r;
 }
@@ -287,14 +313,6 @@ static void age_text(const struct json *s, char out[static 32])
 }
 
 enum { COMMAND_SHOWN = 60 };
-
-static uint64_t session_number(const struct json *s)
-{
-	uint64_t id = 0;
-
-	(void)json_get_uint(s, "id", &id);
-	return id;
-}
 
 /* The engine tells running sessions and recorded ones apart; people want them in order. */
 static int by_number(const void *a, const void *b)

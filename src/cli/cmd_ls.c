@@ -112,6 +112,7 @@ int cmd_ls(struct cli *c, struct err *e)
 	for (size_t i = 0; i < l.n; i++) {
 		if (l.v[i].problem)
 			term_warn("%s", l.v[i].problem);
+		cli_tell_ended(c, l.v[i].sandbox, l.v[i].spec, 0);
 	}
 	cli_list_clear(&l);
 	return r;

@@ -185,6 +185,11 @@ int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
 		term_note(c, "detached; 'ward attach %s %u' goes back", name, (unsigned)id);
 		return CLI_EXIT_OK;
 	}
+	if (r->hung_up) {
+		if (isatty(STDERR_FILENO))
+			term_newline();
+		return r->exit_code;
+	}
 	if (r->output_error) {
 		struct err e = ERR_INIT;
 
@@ -194,4 +199,45 @@ int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
 		return CLI_EXIT_FAILED;
 	}
 	return r->exit_code;
+}
+
+void cli_end_text(const struct json *session, const char *agent, const char *sandbox,
+		  struct buf *out)
+{
+	uint64_t id = 0;
+	int64_t at = 0, code = 0;
+	const char *ended = NULL;
+	char ago[32] = "";
+
+	(void)json_get_uint(session, "id", &id);
+	if (json_get_string(session, "ended_at", &ended) == 0 &&
+	    text_parse_rfc3339(ended, &at) == 0)
+		text_ago(at, (int64_t)time(NULL), ago);
+	buf_printf(out, "session %u of %s in sandbox '%s' ended", (unsigned)id, agent, sandbox);
+	if (ago[0])
+		buf_printf(out, " %s", ago);
+	if (json_get_int(session, "exit_code", &code) == 0)
+		buf_printf(out, " with exit code %d", (int)code);
+	else
+		buf_puts(out, " with its box");
+}
+
+void cli_tell_ended(struct cli *c, const struct sandbox *s, const struct spec *spec,
+		    uint32_t except)
+{
+	auto_json list = NULL;
+
+	/* For eyes only: what a script reads must not depend on what happened before. */
+	if (c->v.quiet || !spec || !isatty(STDERR_FILENO) ||
+	    c->ops->take_ended(&c->engine, s, &list, NULL) < 0)
+		return;
+	for (size_t i = 0; i < json_len(list); i++) {
+		auto_buf text = BUF_INIT;
+		uint64_t id = 0;
+
+		if (json_get_uint(json_at(list, i), "id", &id) < 0 || id == except)
+			continue;
+		cli_end_text(json_at(list, i), spec->agent, spec->name, &text);
+		term_note(c, "%s", buf_str(&text));
+	}
 }

@@ -406,6 +406,9 @@ static const char run_text[] =
 	"There is one sandbox for each workspace and agent: running again in the same directory "
 	"uses it again, with everything that was installed in it. --name makes a further one. "
 	"Settings are fixed when the sandbox is made; --recreate makes it anew.\n\n"
+	"The agent ends when its terminal is closed, unless it was started with --detach or "
+	"detached "
+	"with the detach keys: then it goes on, and attach goes back to it.\n\n"
 	"Without --template, this machine's own programs are used, read-only, if the agent is "
 	"installed here.";
 static const char create_text[] =
@@ -418,7 +421,11 @@ static const char exec_text[] =
 	"commands.";
 static const char attach_text[] =
 	"Connects this terminal to a session that is still running, and shows its recent output "
-	"first. Without SESSION it is the newest session of the agent.";
+	"first. Of one that has ended it shows the end of its output, says how it ended, and "
+	"returns "
+	"its exit code. Without SESSION it is the newest session of the agent.\n\n"
+	"The session goes on when the detach keys are pressed, and from then on also when the "
+	"terminal is closed. One that was never detached ends with its terminal.";
 static const char ls_text[] =
 	"Lists the sandboxes of this user, oldest first. Nothing needs to be running. A sandbox "
 	"whose record cannot be read is shown as broken, with the reason on standard error.\n\n"
@@ -505,7 +512,7 @@ const struct verb cli_verbs[] = {
 	  .run = cmd_exec },
 	{ .name = "attach",
 	  .operands = "SANDBOX [SESSION]",
-	  .summary = "Go back to a session that runs",
+	  .summary = "Go back to a session",
 	  .text = attach_text,
 	  TABLE(attach_options),
 	  EXAMPLES(attach_examples),

@@ -56,6 +56,7 @@ struct engine_term { /* the user's side of a session */
 };
 struct engine_result {
 	bool detached;
+	bool hung_up;	  /* the terminal or this process had to go; exit_code tells the signal */
 	bool lost;	  /* the box ended under us */
 	int output_error; /* -errno when standard output could not be written, else 0 */
 	int exit_code;	  /* 0..255 */
@@ -100,6 +101,10 @@ struct engine_ops {
 	 * directory. */
 	int (*sessions)(struct engine_context *c, const struct sandbox *s, struct json **ret,
 			struct err *e);
+	/* JSON array of the agents' sessions that were detached and ended while nobody was
+	 * attached, each returned by one call only. */
+	int (*take_ended)(struct engine_context *c, const struct sandbox *s, struct json **ret,
+			  struct err *e);
 	/* Recorded output of a session (0: the newest) to fd; follow: until it ends. */
 	int (*logs)(struct engine_context *c, const struct sandbox *s, uint32_t id, bool follow,
 		    int fd, struct err *e);

@@ -139,6 +139,8 @@ int user_config_copy(struct engine_context *c, const struct sandbox *s, const st
 /* native_logs.c */
 int native_sessions(struct engine_context *c, const struct sandbox *s, struct json **ret,
 		    struct err *e);
+int native_take_ended(struct engine_context *c, const struct sandbox *s, struct json **ret,
+		      struct err *e);
 int native_logs(struct engine_context *c, const struct sandbox *s, uint32_t id, bool follow,
 		int out, struct err *e);
 

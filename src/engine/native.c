@@ -322,6 +322,7 @@ static int relay(int conn, const struct engine_term *t, struct engine_result *re
 	if (r < 0)
 		return r;
 	*ret = (struct engine_result){ .detached = result.end == RELAY_DETACHED,
+				       .hung_up = result.end == RELAY_HUNG_UP,
 				       .lost = result.end == RELAY_LOST,
 				       .output_error = result.output_error,
 				       .exit_code = result.exit_code };
@@ -514,6 +515,7 @@ const struct engine_ops engine_native = {
 	.attach = native_attach,
 	.signal = native_signal,
 	.sessions = native_sessions,
+	.take_ended = native_take_ended,
 	.logs = native_logs,
 	.stats = native_stats,
 	.copy_out = native_copy_out,

@@ -3,9 +3,9 @@
  * native_logs: sessions and what they wrote, from the supervisor while it runs and from the log
  * directory afterwards.
  *
- * The supervisor writes log/<session>.log (rotated to .log.1 and .log.2) and log/<session>.json.
- * Everything read here is bounded and was written by our own supervisor, but holds bytes that the
- * box chose.
+ * The supervisor writes log/<session>.log (rotated to .log.1 and .log.2), log/<session>.json, and
+ * an empty log/<session>.unseen for an agent that ended while nobody was attached. Everything read
+ * here is bounded and was written by our own supervisor, but holds bytes that the box chose.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,8 +22,10 @@
 
 enum { META_MAX = 1 << 20, FOLLOW_MS = 50, SESSIONS_MAX = 100000 };
 
-/* Session numbers with a record in the log directory, ascending; *ret is owned by the caller. */
-static int recorded(const struct sandbox *s, uint32_t **ret, size_t *ret_n, struct err *e)
+/* Session numbers with a file of that ending in the log directory, ascending; *ret is owned by the
+ * caller. */
+static int recorded(const struct sandbox *s, const char *ending, uint32_t **ret, size_t *ret_n,
+		    struct err *e)
 {
 	uint32_t *ids = NULL;
 	size_t n = 0;
@@ -47,9 +49,9 @@ static int recorded(const struct sandbox *s, uint32_t **ret, size_t *ret_n, stru
 		auto_free char *stem = xstrdup(d->d_name);
 		uint64_t id = 0;
 
-		if (!text_ends(stem, ".json"))
+		if (!text_ends(stem, ending))
 			continue;
-		stem[strlen(stem) - strlen(".json")] = '\0';
+		stem[strlen(stem) - strlen(ending)] = '\0';
 		if (text_u64(stem, UINT32_MAX, &id) < 0 || id == 0)
 			continue;
 		ids = xrealloc(ids, n + 1, sizeof(*ids));
@@ -109,7 +111,7 @@ int native_sessions(struct engine_context *c, const struct sandbox *s, struct js
 		if (r < 0 && state_is_running(s))
 			return r;
 	}
-	r = recorded(s, &ids, &n, e);
+	r = recorded(s, ".json", &ids, &n, e);
 	if (r < 0) {
 		json_unref(list);
 		return r;
@@ -124,6 +126,40 @@ int native_sessions(struct engine_context *c, const struct sandbox *s, struct js
 		json_set_bool(meta, "running", false);
 		json_append(list, meta);
 	}
+	free(ids);
+	*ret = list;
+	return 0;
+}
+
+int native_take_ended(struct engine_context *c, const struct sandbox *s, struct json **ret,
+		      struct err *e)
+{
+	struct json *list = json_array();
+	uint32_t *ids = NULL;
+	size_t n = 0;
+	int fd;
+	int r;
+
+	(void)c;
+	r = recorded(s, "." SUPERVISE_UNSEEN, &ids, &n, e);
+	if (r < 0) {
+		json_unref(list);
+		return r;
+	}
+	fd = n ? fs_open_beneath(s->dirfd, "log", O_RDONLY | O_DIRECTORY, 0) : -1;
+	for (size_t i = 0; fd >= 0 && i < n; i++) {
+		auto_free char *name = xasprintf("%u." SUPERVISE_UNSEEN, ids[i]);
+		struct json *meta;
+
+		/* Who takes the mark away tells of it. */
+		if (unlinkat(fd, name, 0) < 0)
+			continue;
+		meta = read_meta(s, ids[i]);
+		if (meta)
+			json_append(list, meta);
+	}
+	if (fd >= 0)
+		close(fd);
 	free(ids);
 	*ret = list;
 	return 0;
@@ -208,7 +244,7 @@ int native_logs(struct engine_context *c, const struct sandbox *s, uint32_t id, 
 
 	(void)c;
 	if (id == 0) {
-		r = recorded(s, &ids, &n, e);
+		r = recorded(s, ".json", &ids, &n, e);
 		if (r < 0)
 			return r;
 		id = n ? ids[n - 1] : 0;

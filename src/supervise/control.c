@@ -168,6 +168,7 @@ static int on_start(struct client *c, struct wire_msg *m)
 	}
 	c->starting = s;
 	c->start_detached = m->h.arg & CONTROL_DETACH;
+	s->detached = c->start_detached;
 	supervisor_check_idle(c->sup);
 	return 0;
 }
@@ -255,6 +256,16 @@ static int on_signal(struct client *c, struct wire_msg *m)
 		return refuse(c, -EAGAIN, "init does not answer");
 	if (m->h.arg)
 		client_send(c, CONTROL_OK, 0, NULL, 0);
+	return 0;
+}
+
+static int on_leave(struct client *c, struct wire_msg *m)
+{
+	if (m->h.arg >= CONTROL_LEAVE_MAX)
+		return -EBADMSG;
+	c->hangs_up = m->h.arg == CONTROL_LEAVE_HANG_UP;
+	if (c->session && !c->hangs_up)
+		c->session->detached = true;
 	return 0;
 }
 
@@ -356,6 +367,7 @@ static const struct request {
 	[CONTROL_STOP] = { on_stop, 0, 0, 0 },
 	[CONTROL_COPY_OUT] = { on_copy_out, 1, 4096, 0 },
 	[CONTROL_COPY_IN] = { on_copy_in, 1, 4096, 0 },
+	[CONTROL_LEAVE] = { on_leave, 0, 0, 0 },
 };
 
 int control_check(uint16_t type, size_t len, size_t nfds)

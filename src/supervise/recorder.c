@@ -61,7 +61,7 @@ static int open_file(const struct recorder *r)
 
 static void forget(int log_dirfd, uint32_t id)
 {
-	static const char *const endings[] = { "json", "log", "log.1", "log.2" };
+	static const char *const endings[] = { "json", "log", "log.1", "log.2", SUPERVISE_UNSEEN };
 
 	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
 		char name[NAME_BYTES];
@@ -115,6 +115,19 @@ void recorder_describe(const struct recorder *r, const struct json *j)
 	snprintf(name, sizeof(name), "%u.json", r->id);
 	json_write(j, true, &text);
 	(void)fs_replace_at(r->dirfd, name, text.data, text.len, 0600, false, NULL);
+}
+
+void recorder_mark_unseen(const struct recorder *r)
+{
+	char name[NAME_BYTES];
+	int fd;
+
+	if (r->fd < 0)
+		return;
+	snprintf(name, sizeof(name), "%u." SUPERVISE_UNSEEN, r->id);
+	fd = openat(r->dirfd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
 }
 
 void recorder_close(struct recorder *r)

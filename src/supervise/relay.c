@@ -5,7 +5,11 @@
  * With a terminal: raw mode, so that Ctrl-C and friends travel as bytes and job control happens
  * inside; window size; detach keys.  Without: standard input until its end, and signals that reach
  * this process are passed on, so that `kill` and Ctrl-C do to the program what they would have done
- * to a local one.
+ * to a local one.  Who asks again because the program does not end is not sent the same way twice:
+ * after a SIGTERM, or on the third SIGINT in a row, the session is hung up instead.
+ *
+ * When the terminal is gone, or with it this process was told to go, the session is hung up as
+ * well.
  *
  * Output that goes to a terminal passes the output filter, also when the program itself has no
  * terminal.  Writing blocks: a slow reader slows the program.
@@ -26,6 +30,8 @@
 #include "supervise/supervise_internal.h"
 
 enum { INPUT_MAX = WIRE_PAYLOAD_MAX, KEY_WAIT_MS = 1000, QUERY_RECENT_MS = 3000, NOT_OVER = -1 };
+/* Asked for the end so often, a user means it: SIGTERM counts twice. */
+enum { ASKED_ENOUGH = 2, ASKED_AGAIN_MS = 2000 };
 
 static const int forwarded[] = { SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
 				 SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT };
@@ -47,7 +53,10 @@ struct relay {
 	uint32_t modes;
 	uint64_t queries;
 	int64_t query_at;
-	int end; /* enum relay_end or NOT_OVER */
+	unsigned asked; /* for the end, by signals that were passed on */
+	int64_t asked_at;
+	bool told; /* by somebody who sent SIGINT or SIGTERM to this very process */
+	int end;   /* enum relay_end or NOT_OVER */
 	int exit_code;
 	struct wire_msg msg;
 };
@@ -147,6 +156,12 @@ static void send_input(struct relay *r)
 	}
 }
 
+static void hang_up(struct relay *r, int signo)
+{
+	r->end = RELAY_HUNG_UP;
+	r->exit_code = 128 + signo;
+}
+
 static void on_stdin(struct relay *r)
 {
 	char bytes[8192];
@@ -156,8 +171,8 @@ static void on_stdin(struct relay *r)
 		return;
 	if (n <= 0) {
 		r->reading = false;
-		if (r->o->tty) /* the terminal is gone; the session goes on */
-			r->end = RELAY_DETACHED;
+		if (r->o->tty)
+			hang_up(r, SIGHUP);
 	} else if (r->o->tty) {
 		if (keys_feed(&r->keys, bytes, (size_t)n, &r->in))
 			r->end = RELAY_DETACHED;
@@ -167,6 +182,29 @@ static void on_stdin(struct relay *r)
 	send_input(r);
 }
 
+/* From the socket of Docker's client (cli/plugin.c), which heard the same as we did. */
+static bool is_echo(const struct relay *r, const struct signalfd_siginfo *si)
+{
+	return si->ssi_code >= POLL_IN && si->ssi_code <= POLL_HUP && r->told;
+}
+
+/* Is this the signal of somebody who does not want to wait any longer? */
+static bool insists(struct relay *r, int signo)
+{
+	int64_t now = now_ms();
+	bool enough;
+
+	if (signo != SIGINT && signo != SIGTERM)
+		return false;
+	/* A program may be interrupted often in its life; asked to end it is once. */
+	if (r->asked < ASKED_ENOUGH && now - r->asked_at > ASKED_AGAIN_MS)
+		r->asked = 0;
+	enough = r->asked >= ASKED_ENOUGH;
+	r->asked += signo == SIGTERM ? ASKED_ENOUGH : 1;
+	r->asked_at = now;
+	return enough;
+}
+
 static void on_signal(struct relay *r)
 {
 	struct signalfd_siginfo si;
@@ -174,6 +212,9 @@ static void on_signal(struct relay *r)
 	while (read(r->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		int32_t signo = (int32_t)si.ssi_signo;
 
+		if (is_echo(r, &si))
+			continue;
+		r->told = r->told || signo == SIGINT || signo == SIGTERM;
 		if (signo == SIGWINCH) {
 			send_size(r);
 		} else if (signo == SIGCONT) {
@@ -184,8 +225,9 @@ static void on_signal(struct relay *r)
 			cfmakeraw(&raw); /* whoever stopped us had the terminal meanwhile */
 			tcsetattr(r->term.fd, TCSADRAIN, &raw);
 			send_size(r);
-		} else if (r->o->tty && (signo == SIGHUP || signo == SIGTERM)) {
-			r->end = RELAY_DETACHED;
+		} else if ((r->o->tty && (signo == SIGHUP || signo == SIGTERM)) ||
+			   insists(r, signo)) {
+			hang_up(r, signo);
 		} else {
 			(void)wire_send(r->fd, CONTROL_SIGNAL, 0, &signo, sizeof(signo), NULL, 0);
 		}
@@ -246,6 +288,16 @@ static void loop(struct relay *r)
 	}
 }
 
+/* Say what the end of the connection will mean. */
+static void leave(struct relay *r)
+{
+	if (r->end == RELAY_DETACHED || r->end == RELAY_HUNG_UP)
+		(void)wire_send(r->fd, CONTROL_LEAVE,
+				r->end == RELAY_DETACHED ? CONTROL_LEAVE_DETACH
+							 : CONTROL_LEAVE_HANG_UP,
+				NULL, 0, NULL, 0);
+}
+
 static int set_up(struct relay *r, sigset_t *before, struct err *e)
 {
 	sigset_t set;
@@ -299,6 +351,7 @@ int relay_run(int fd, const struct relay_options *o, struct relay_result *ret, s
 	if (code == 0) {
 		send_size(r);
 		loop(r);
+		leave(r);
 		if (r->term.fd >= 0) {
 			terminal_close(&r->term, r->modes,
 				       r->queries && now_ms() - r->query_at < QUERY_RECENT_MS);

@@ -277,6 +277,7 @@ struct json *session_to_json(const struct session *s)
 	json_set_string(j, "started_at", when);
 	json_set_uint(j, "pid", s->pid);
 	json_set_uint(j, "attached", s->attached);
+	json_set_bool(j, "detached", s->detached);
 	json_set_bool(j, "running", alive(s));
 	if (s->state == SESSION_ENDED) {
 		text_rfc3339(s->ended_at, when);
@@ -324,8 +325,10 @@ void session_started(struct session *s, uint32_t pid)
 		s->owner = c->start_detached ? NULL : c;
 		client_started(c, s);
 	}
-	if (!s->owner && !s->copy)
+	if (!s->owner && !s->copy) {
 		session_eof(s, NULL);
+		session_hang_up(s, false); /* its client did not wait for the start */
+	}
 	session_resume(s);
 }
 
@@ -356,6 +359,8 @@ void session_failed(struct session *s, const struct err *why)
 
 void session_end(struct session *s)
 {
+	bool unseen;
+
 	if (s->state == SESSION_ENDED)
 		return;
 	loop_remove(s->sup->loop, s->hold);
@@ -372,10 +377,14 @@ void session_end(struct session *s)
 		if (c->session == s)
 			c->session = NULL;
 	}
+	unseen = s->detached && s->attached == 0 && s->spec.kind == SPEC_SESSION_AGENT &&
+		 s->sup->stop == STOP_NO;
 	s->attached = 0;
 	s->owner = NULL;
 	if (!s->copy)
 		describe(s);
+	if (unseen)
+		recorder_mark_unseen(&s->rec);
 	session_resume(s); /* the background's output goes to the log */
 	supervisor_check_idle(s->sup);
 }
@@ -406,6 +415,8 @@ void session_exited(struct session *s, int wait_status)
 {
 	if (s->state != SESSION_RUNNING)
 		return;
+	loop_remove(s->sup->loop, s->hangup);
+	s->hangup = NULL;
 	s->exit_code =
 		WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 	s->state = SESSION_DRAINING;
@@ -422,6 +433,7 @@ void session_free(struct session *s)
 		return;
 	loop_remove(s->sup->loop, s->redraw);
 	loop_remove(s->sup->loop, s->hold);
+	loop_remove(s->sup->loop, s->hangup);
 	session_input_close(s);
 	for (int i = 0; i < 2; i++)
 		session_stream_close(&s->out[i]);

@@ -197,6 +197,8 @@ void session_detached(struct session *s, struct client *c)
 	}
 	if (s->attached)
 		s->attached--;
+	if (s->attached == 0)
+		session_hang_up(s, c->hangs_up);
 	session_resume(s);
 }
 

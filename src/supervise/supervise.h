@@ -48,6 +48,10 @@ int supervise_start(const struct supervise_params *p, int lock_fd, struct err *e
 int supervisor_main(int argc, char **argv);
 int init_main(int argc, char **argv);
 
+/* log/<session>.unseen: the agent ended, and nobody was attached. Whoever tells the user takes it
+ * away. */
+#define SUPERVISE_UNSEEN "unseen"
+
 /* Client calls. A connection serves one request at a time; open one per purpose. */
 
 /* -ENOTCONN when the sandbox does not run. Checks the peer's uid (SO_PEERCRED). */
@@ -92,7 +96,13 @@ struct relay_options {
 	bool raw_tty;		 /* no output filter */
 	const char *detach_keys; /* NULL: "ctrl-p,ctrl-q"; "" : none */
 };
-enum relay_end { RELAY_EXITED, RELAY_DETACHED, RELAY_LOST };
+enum relay_end {
+	RELAY_EXITED,
+	RELAY_DETACHED, /* by its keys: the session goes on */
+	RELAY_HUNG_UP,	/* the terminal or this process had to go: the session ends, unless it was
+			   detached before; exit_code tells the signal */
+	RELAY_LOST,	/* the box is gone */
+};
 struct relay_result {
 	enum relay_end end;
 	int exit_code;	  /* 0..255; 128+N for a signal */
@@ -100,8 +110,8 @@ struct relay_result {
 };
 /*
  * Relay between fds 0, 1, 2 of this process and an attached connection until the program ends, the
- * user detaches or the box is gone. Restores the terminal in every case, also when this process is
- * killed (a watchdog child).
+ * user detaches, the terminal goes away or the box is gone. Restores the terminal in every case,
+ * also when this process is killed (a watchdog child).
  */
 int relay_run(int fd, const struct relay_options *o, struct relay_result *ret, struct err *e);
 /* Check "ctrl-p,ctrl-q" or "a,b": 0 or -EINVAL. */

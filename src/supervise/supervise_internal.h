@@ -146,6 +146,7 @@ enum control_wire {
 	CONTROL_STOP,	  /* arg: grace in milliseconds, and CONTROL_STOP_IDLE */
 	CONTROL_COPY_OUT, /* arg: COPY_*; payload: path */
 	CONTROL_COPY_IN,
+	CONTROL_LEAVE, /* the client goes on purpose; arg: enum control_leave */
 	CONTROL_REQUEST_MAX,
 	/* supervisor -> client */
 	CONTROL_OK = 64,
@@ -155,6 +156,11 @@ enum control_wire {
 	CONTROL_ACK,	  /* the last CONTROL_INPUT was taken */
 	CONTROL_EXITED,	  /* arg: exit code */
 	CONTROL_DOCUMENT, /* fds[0]: memfd, JSON */
+};
+enum control_leave {
+	CONTROL_LEAVE_DETACH,  /* the session goes on without anybody */
+	CONTROL_LEAVE_HANG_UP, /* it ends with its terminal, at once */
+	CONTROL_LEAVE_MAX
 };
 /* Stop only a box that has nothing left but init; else the answer is an error -EBUSY. */
 #define CONTROL_STOP_IDLE 0x80000000U
@@ -285,6 +291,8 @@ uint32_t recorder_next_id(int log_dirfd);
 int recorder_open(struct recorder *r, int log_dirfd, uint32_t id, struct err *e);
 void recorder_write(struct recorder *r, const char *bytes, size_t n);
 void recorder_describe(const struct recorder *r, const struct json *j);
+/* Leave a mark for whoever looks next (SUPERVISE_UNSEEN). */
+void recorder_mark_unseen(const struct recorder *r);
 void recorder_close(struct recorder *r);
 
 struct supervisor;
@@ -326,6 +334,9 @@ struct session {
 	bool in_eof;
 	struct client *owner; /* who started it, while connected */
 	unsigned attached;
+	bool detached; /* was, at some time, on purpose: it needs nobody (session_hangup.c) */
+	unsigned hangup_phase;
+	struct loop_source *hangup;
 	char *ring;
 	size_t ring_cap;
 	size_t ring_start;
@@ -355,7 +366,10 @@ void session_close_out(struct session *s, struct client *c, uint32_t stream);
 /* Recent output first; an ended session gives that and its exit code. */
 void session_attached(struct session *s, struct client *c);
 void session_detached(struct session *s, struct client *c); /* a client is gone */
-void session_resume(struct session *s);			    /* a client took its output */
+/* Nobody is left who wants it: it is asked to end, and made to; at_once: without time to read its
+ * end of input first. Nothing happens to a session that was detached on purpose. */
+void session_hang_up(struct session *s, bool at_once);
+void session_resume(struct session *s); /* a client took its output */
 /* Among the session files: is a client behind, stop reading, send to all attached, read what was
  * written before the leader ended and then finish, tell everybody the exit code. */
 bool session_blocked(const struct session *s);
@@ -382,6 +396,7 @@ struct client {
 	struct session *session;  /* attached */
 	struct session *starting; /* waits for init's answer */
 	bool start_detached;
+	bool hangs_up; /* said so when it left */
 	bool waits_stop;
 	struct buf
 		pending; /* framed packets: uint32_t payload length, struct wire_header, payload */

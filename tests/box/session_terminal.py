@@ -163,35 +163,102 @@ def case_detach():
     check(t.wait() == 3, "the exit code")
 
 
-def case_client_killed():
+MODES = b"printf '\\033[?1049h\\033[?25l\\033[?2004h'; MARK=kept; echo modes-$MARK\r"
+BACK = (rb"\x1b\[\?2004l", rb"\x1b\[\?1049l", rb"\x1b\[\?25h")
+
+
+def alive(word):
+    """Does a program with this word in its arguments run inside? The word is split in the question."""
+    return run("exec", SANDBOX, "pgrep", "-f", f"[{word[0]}]{word[1:]}").returncode == 0
+
+
+def marked_shell():
     t = shell()
-    t.send(b"printf '\\033[?1049h\\033[?25l\\033[?2004h'; MARK=kept; echo modes-$MARK\r")
+    t.send(b"exec -a mark-$((1+1)) bash --norc\r")
+    t.expect(PROMPT)
+    check(alive("mark-2"), "it runs")
+    return t
+
+
+def case_client_killed():
+    t = marked_shell()
+    t.send(MODES)
     t.expect(rb"modes-kept\r\n")
     t.process.kill()
     t.process.wait()
     wait_for(t.restored, "the terminal is restored after kill -9")
-    for sequence in (rb"\x1b\[\?2004l", rb"\x1b\[\?1049l", rb"\x1b\[\?25h"):
+    for sequence in BACK:
         t.expect(sequence)
+    wait_for(lambda: not alive("mark-2"), "the session ends with its client")
+
+
+def case_client_killed_detached():
+    t = shell()
+    t.send(b"MARK=kept; echo is-$MARK\r")
+    t.expect(rb"is-kept\r\n")
+    detach(t)
+    for number in range(2):
+        t = Terminal("attach", SANDBOX)
+        t.send(b"echo again-$MARK\r")
+        t.expect(rb"again-kept\r\n")
+        t.process.send_signal(signal.SIGKILL if number else signal.SIGHUP)
+        t.process.wait()
+        wait_for(t.restored, "the terminal is restored")
     t = Terminal("attach", SANDBOX)
-    t.send(b"echo again-$MARK\r")
-    t.expect(rb"again-kept\r\n")
+    t.send(b"echo still-$MARK\r")
+    t.expect(rb"still-kept\r\n")
     t.send(b"exit\r")
     t.wait()
 
 
 def case_hangup():
-    t = shell()
-    t.send(b"MARK=kept; echo is-$MARK\r")
-    t.expect(rb"is-kept\r\n")
+    t = marked_shell()
     os.close(t.slave)
     os.close(t.master)
     wait_for(lambda: t.process.poll() is not None, "the client ends with its terminal")
-    t = Terminal("attach", SANDBOX)
-    t.send(b"echo again-$MARK\r")
-    t.expect(rb"again-kept\r\n")
-    t.process.send_signal(signal.SIGHUP)
-    t.wait()
-    check(t.restored(), "the terminal is not as before")
+    wait_for(lambda: not alive("mark-2"), "the session ends with its terminal")
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        t = marked_shell()
+        t.process.send_signal(number)
+        check(t.wait() == 128 + number, f"the exit code tells of the signal: {t.process.returncode}")
+        check(t.restored(), "the terminal is not as before")
+        wait_for(lambda: not alive("mark-2"), "the session ends with its client")
+
+
+def case_stubborn():
+    """Neither SIGHUP nor SIGTERM impress it, nor do they reach it while it stands still."""
+    for stop in ("", "kill -STOP $$; "):
+        t = Terminal("exec", "-it", SANDBOX, "bash", "-c",
+                     f"trap '' HUP TERM; echo up-$((40+1)); {stop}exec -a stub-1 sleep 600")
+        t.expect(rb"up-41")
+        t.process.kill()
+        t.process.wait()
+        wait_for(lambda: not alive("stub-1") and not alive("up-"), "it is killed in the end")
+
+
+def case_insist():
+    """What a first signal does not end, a second one does."""
+    for signals in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT),
+                    (signal.SIGINT, signal.SIGINT, signal.SIGINT)):
+        p = subprocess.Popen([WARD, "exec", SANDBOX, "bash", "-c", "echo $$ > pid; kill -STOP $$; sleep 600"])
+        wait_for(lambda: os.path.exists(f"{WS}/pid") and os.path.getsize(f"{WS}/pid"), "it runs")
+        pid = open(f"{WS}/pid", encoding="ascii").read().strip()
+        state = lambda: run("exec", SANDBOX, "sed", "-n", "s/^State:.//p", f"/proc/{pid}/status").stdout
+        wait_for(lambda: state().startswith(b"T"), "it stands still")
+        for number in signals[:-1]:
+            p.send_signal(number)
+            # taken out of the queue before the next one, or they would be one
+            wait_for(lambda: pending(p.pid) == 0, "the client has it")
+        check(p.poll() is None, "a first signal is passed on, and no more")
+        p.send_signal(signals[-1])
+        check(p.wait(BOUND) == 128 + signals[-1], f"the client ends: {p.returncode}")
+        wait_for(lambda: state() == b"", "and so does the program")
+        os.unlink(f"{WS}/pid")
+
+
+def pending(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return int(re.search(r"ShdPnd:\s*(\w+)", f.read()).group(1), 16)
 
 
 def case_supervisor_killed():
@@ -282,4 +349,5 @@ def case_slow_reader():
 
 
 CASES = {name[5:]: f for name, f in list(globals().items()) if name.startswith("case_")}
-CASES[sys.argv[1]]()
+if __name__ == "__main__":
+    CASES[sys.argv[1]]()

@@ -32,12 +32,24 @@ terminal() { python3 "$BATS_TEST_DIRNAME/session_terminal.py" "$1" box; }
 	terminal detach
 }
 
-@test "a client killed with SIGKILL leaves the terminal as it was, and the session running" {
+@test "a client killed with SIGKILL leaves the terminal as it was, and takes its session along" {
 	terminal client_killed
 }
 
-@test "a closed terminal detaches, SIGHUP and all" {
+@test "a session that was detached once stays when a later client is lost" {
+	terminal client_killed_detached
+}
+
+@test "a closed terminal, SIGHUP and SIGTERM end the session and restore the terminal" {
 	terminal hangup
+}
+
+@test "a program that does not care that its terminal is gone is killed" {
+	terminal stubborn
+}
+
+@test "a second request to end is not waited for" {
+	terminal insist
 }
 
 @test "a killed supervisor: the terminal is restored, nothing is left, it starts again" {
