@@ -20,8 +20,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -657,6 +659,34 @@ static int op_listen(struct box_build *b, size_t i, struct err *e)
 	return netns_listen((uint16_t)b->p->ops[i].port, &b->listen_fd, e);
 }
 
+enum { SOCKET_BACKLOG = 16 };
+
+/* By the name alone, in its directory: a socket's path may have 107 bytes. */
+static int op_socket(struct box_build *b, size_t i, struct err *e)
+{
+	const struct box_op *op = &b->p->ops[i];
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct root_owner space = { 0 };
+	const struct root_owner *owner = owner_of(b, op, &space);
+	auto_close int dir = -1;
+	auto_close int fd = -1;
+	const char *name;
+	int r = root_parent(b->root_fd, op->target, NULL, true, &dir, &name, e);
+
+	if (r < 0)
+		return r;
+	if (strlen(name) >= sizeof(a.sun_path))
+		return err_set(e, ERR_INPUT, ENAMETOOLONG, "name too long");
+	memcpy(a.sun_path, name, strlen(name));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || fchdir(dir) < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    chmod(name, op->mode) < 0 || (owner && lchown(name, owner->uid, owner->gid) < 0) ||
+	    listen(fd, SOCKET_BACKLOG) < 0 || chdir("/") < 0)
+		return err_sys(e, "socket");
+	b->docker_fd = steal_fd(&fd);
+	return 0;
+}
+
 /* --- the interpreter ---------------------------------------------------------------------------
  */
 
@@ -671,6 +701,7 @@ static int (*const op_table[])(struct box_build *b, size_t i, struct err *e) = {
 	[BOX_OP_PIVOT] = op_pivot,	 [BOX_OP_SYSCTL] = op_sysctl,
 	[BOX_OP_HOSTNAME] = op_hostname, [BOX_OP_LOOPBACK] = op_loopback,
 	[BOX_OP_LISTEN] = op_listen,	 [BOX_OP_PIN] = op_pin,
+	[BOX_OP_SOCKET] = op_socket,
 };
 _Static_assert(ARRAY_SIZE(op_table) == BOX_OP_MAX, "every operation has a function");
 

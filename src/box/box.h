@@ -78,6 +78,9 @@ void box_ids_inner_map(const struct box_extent *outer, uint32_t n, struct buf *o
 /* Inside: programs of ours, in PATH before the template's. */
 #define BOX_BIN_DIR "/run/ward/bin"
 
+/* Inside: where a container engine's socket appears. /var/run leads here. */
+#define BOX_DOCKER_SOCKET "/run/docker.sock"
+
 struct box_config;
 /* Append this machine's system directories, the merged-usr links and the allowed names of /etc to
  * c->binds and c->links, and to c->files what stands in for programs that cannot work there (sudo,
@@ -129,6 +132,7 @@ struct box_config {
 	struct box_volume *volumes;
 	size_t nvolumes;
 	char *hostname;
+	char *docker_socket; /* the engine's socket on the host, or NULL: none inside */
 	char *home;	     /* the agent's home inside, "/home/agent" */
 	uint16_t proxy_port; /* the explicit proxy's port on the box's loopback: 3128 */
 };
@@ -159,6 +163,7 @@ enum box_op_type {
 	BOX_OP_HOSTNAME,
 	BOX_OP_LOOPBACK, /* lo up */
 	BOX_OP_LISTEN,	 /* TCP listener on 127.0.0.1:port, handed to the supervisor */
+	BOX_OP_SOCKET,	 /* Unix listener, handed to the supervisor */
 	BOX_OP_MAX
 };
 const char *box_op_name(enum box_op_type t);
@@ -225,9 +230,12 @@ struct box {
 	int init_fd;   /* seqpacket to init */
 	int devpts_fd; /* O_PATH directory of the box's devpts: the supervisor opens ptmx here */
 	int listen_fd; /* the explicit proxy listener inside the box's network namespace */
+	int docker_fd; /* the listener at BOX_DOCKER_SOCKET inside, or -1 */
 	uint64_t ns_ino[BOX_NS_MAX];
 };
-#define BOX_INIT ((struct box){ .pidfd = -1, .init_fd = -1, .devpts_fd = -1, .listen_fd = -1 })
+#define BOX_INIT                                                                                   \
+	((struct box){                                                                             \
+		.pidfd = -1, .init_fd = -1, .devpts_fd = -1, .listen_fd = -1, .docker_fd = -1 })
 /*
  * Build and start PID 1. init_exe: sealed memfd of ward-init. Blocks until init has been executed
  * and has sent its hello, or returns what failed, with the operation named ("bind /home/u/p: ...").

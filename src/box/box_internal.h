@@ -180,6 +180,7 @@ struct box_build { /* the child's state while it applies the plan */
 	int empty_fd; /* an empty read-only directory mount, once there is one */
 	int devpts_fd;
 	int listen_fd;
+	int docker_fd;
 	struct mount_list mounts;
 };
 /* As the user, before the id changes: open everything that lies on the host. */

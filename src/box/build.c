@@ -183,7 +183,7 @@ static int child_exec(int sock, int init_exe, struct err *e)
 
 static int child_build(struct box_build *b, int sock, int init_exe, struct err *e)
 {
-	int fds[2];
+	int fds[3];
 	int r = child_wait_go(sock, b, e);
 
 	if (r == 0)
@@ -208,7 +208,8 @@ static int child_build(struct box_build *b, int sock, int init_exe, struct err *
 		return r;
 	fds[0] = b->devpts_fd;
 	fds[1] = b->listen_fd;
-	r = wire_send(sock, BOX_WIRE_FDS, 0, NULL, 0, fds, 2);
+	fds[2] = b->docker_fd;
+	r = wire_send(sock, BOX_WIRE_FDS, 0, NULL, 0, fds, b->docker_fd < 0 ? 2 : 3);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, r, "the supervisor is gone");
 	return child_exec(sock, init_exe, e);
@@ -317,7 +318,8 @@ static void build_init(struct box_build *b, const struct box_config *c, const st
 				 .null_fd = -1,
 				 .empty_fd = -1,
 				 .devpts_fd = -1,
-				 .listen_fd = -1 };
+				 .listen_fd = -1,
+				 .docker_fd = -1 };
 	b->sources = xcalloc(p->nops + 1, sizeof(*b->sources));
 	b->detached = xcalloc(p->nops + 1, sizeof(*b->detached));
 	b->layers = xcalloc(p->layers.n + 1, sizeof(*b->layers));
@@ -493,6 +495,7 @@ static int box_wait_hello(struct box *b, struct err *e)
 		if (m->h.type == BOX_WIRE_FDS && b->devpts_fd < 0) {
 			b->devpts_fd = wire_take_fd(m, 0);
 			b->listen_fd = wire_take_fd(m, 1);
+			b->docker_fd = wire_take_fd(m, 2);
 			wire_msg_clear(m);
 			continue;
 		}
@@ -591,5 +594,6 @@ void box_clear(struct box *b)
 	fd_closep(&b->init_fd);
 	fd_closep(&b->devpts_fd);
 	fd_closep(&b->listen_fd);
+	fd_closep(&b->docker_fd);
 	*b = BOX_INIT;
 }

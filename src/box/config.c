@@ -46,6 +46,7 @@ void box_config_free(struct box_config *c)
 		free(c->volumes[i].path);
 	free(c->volumes);
 	free(c->hostname);
+	free(c->docker_socket);
 	free(c->home);
 	free(c);
 }
@@ -162,6 +163,7 @@ struct json *box_config_to_json(const struct box_config *c)
 	json_set(j, "links", links_to_json(c));
 	json_set(j, "volumes", volumes_to_json(c));
 	json_set_string(j, "hostname", c->hostname);
+	json_set_string(j, "docker_socket", c->docker_socket);
 	json_set_string(j, "home", c->home);
 	json_set_uint(j, "proxy_port", c->proxy_port);
 	return j;
@@ -378,6 +380,8 @@ static int read_config(const struct json *j, struct box_config *c, struct err *e
 		r = read_volumes(j, c, e);
 	if (r == 0)
 		r = read_string(j, "hostname", &c->hostname, e);
+	if (r == 0 && json_get(j, "docker_socket"))
+		r = read_string(j, "docker_socket", &c->docker_socket, e);
 	if (r == 0)
 		r = read_string(j, "home", &c->home, e);
 	if (r == 0)

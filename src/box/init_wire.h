@@ -19,7 +19,8 @@ enum {
 	BOX_WIRE_MOUNT = 100, /* supervisor -> child: fds[0] is the id-mapped tree of operation or
 				 layer arg */
 	BOX_WIRE_GO,	      /* supervisor -> child: the maps are written; apply the plan */
-	BOX_WIRE_FDS,	      /* child -> supervisor: fds[0] devpts, fds[1] listener */
+	BOX_WIRE_FDS,	      /* child -> supervisor: fds[0] devpts, fds[1] listener, fds[2] the
+				 engine's listener, if there is one */
 	BOX_WIRE_FAILED,      /* child -> supervisor: payload is a struct err */
 };
 

@@ -534,6 +534,16 @@ static void add_end(struct box_plan *p, const struct box_config *c)
 	op->port = c->proxy_port;
 }
 
+/* Before anything that users name, so that nobody's directory gets a socket of ours. */
+static void add_docker_socket(struct box_plan *p, const char *host_path)
+{
+	struct box_op *op;
+
+	op = add_op(p, BOX_OP_SOCKET, BOX_F_AGENT | BOX_F_NOFOLLOW, BOX_DOCKER_SOCKET, host_path);
+	op->mode = 0660;
+	add_op(p, BOX_OP_SYMLINK, BOX_F_IF_MISSING, "/var/run", "/run");
+}
+
 /* What must be set, so that a half-filled configuration is an error and not half a box. */
 static int check_config(const struct box_config *c, struct err *e)
 {
@@ -564,6 +574,8 @@ int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *
 	p.dir = xstrdup(c->dir);
 	strv_extend(&p.layers, &c->layers);
 	add_fixed(&p, early, ARRAY_SIZE(early));
+	if (c->docker_socket)
+		add_docker_socket(&p, c->docker_socket);
 	if (host)
 		add_fixed(&p, host_links, ARRAY_SIZE(host_links));
 	r = add_links(&p, c, e);

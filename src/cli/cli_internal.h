@@ -45,6 +45,7 @@ struct cli_values {
 	bool follow;
 	bool raw;
 	bool no_trunc;
+	bool docker_socket;
 	const char *format;
 	const char *name;
 	const char *template;
@@ -201,6 +202,8 @@ int cli_given_env(struct cli *c, struct strv *ret, struct err *e);
 void cli_session_size(struct spec_session *s); /* rows and cols of the user's terminal */
 /* Refuse arguments that are not UTF-8 (they could not be passed on unchanged). */
 int cli_check_args(const struct strv *args, struct err *e);
+/* engine_ops.start; what a start gives away beyond the sandbox is said each time. */
+int cli_start(struct cli *c, const struct sandbox *box, bool *ret_started, struct err *e);
 /*
  * engine_ops.exec of a sandbox that was just started: one that ended in between (its grace period
  * was over, somebody stopped it) is started again.

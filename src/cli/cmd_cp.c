@@ -422,7 +422,7 @@ int cmd_cp(struct cli *c, struct err *e)
 	if (r == 0)
 		r = cli_find(c, from.sandbox ? from.sandbox : to.sandbox, &box, e);
 	if (r == 0)
-		r = c->ops->start(&c->engine, box, &started, e);
+		r = cli_start(c, box, &started, e);
 	if (r == 0 && from.sandbox)
 		r = out_to_host(c, box, &from, &to, e);
 	else if (r == 0)

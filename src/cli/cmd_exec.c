@@ -102,7 +102,7 @@ static int exec_in(struct cli *c, struct sandbox *box, struct spec_session *sess
 	auto_buf b = BUF_INIT;
 	bool started = false;
 	uint32_t id = 0;
-	int r = c->ops->start(&c->engine, box, &started, e);
+	int r = cli_start(c, box, &started, e);
 
 	if (r < 0)
 		return r;

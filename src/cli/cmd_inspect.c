@@ -159,6 +159,7 @@ static int inspect_one(struct cli *c, const char *name, struct json *list, struc
 		json_set(j, "kit_args", env_json(&s->kit_args));
 		json_set_string(j, "credentials", spec_credentials_name(s->credentials));
 		json_set_string(j, "agent_config", spec_agent_config_name(s->agent_config));
+		json_set_bool(j, "docker_socket", s->docker_socket);
 		json_set(j, "network", network_json(s));
 		json_set(j, "limits", limits_json(&s->limits));
 		json_set(j, "ports", json_array());

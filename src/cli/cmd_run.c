@@ -582,7 +582,7 @@ static void say_made(struct cli *c, const struct launch *l)
 static int start_and_run(struct cli *c, struct launch *l, struct err *e)
 {
 	bool started = false;
-	int r = c->ops->start(&c->engine, l->sandbox, &started, e);
+	int r = cli_start(c, l->sandbox, &started, e);
 
 	if (r < 0) {
 		/* A sandbox that never started is of no use to anybody. */

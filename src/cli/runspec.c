@@ -427,6 +427,12 @@ static int build_settings(struct cli *c, struct run_request *q, struct spec *s, 
 		r = set_agent_config(c, s, e);
 	if (r == 0)
 		r = cli_given_env(c, &s->env, e);
+	if (r == 0 && c->v.docker_socket) {
+		auto_free char *path = NULL; /* found again at every start */
+
+		s->docker_socket = true;
+		r = engine_docker_socket(c->engine.paths.home, &path, e);
+	}
 	return r;
 }
 
@@ -496,6 +502,8 @@ int run_spec_override(struct cli *c, struct run_request *q, const struct sandbox
 			s->credentials = given->credentials;
 		if (v->agent_config)
 			s->agent_config = given->agent_config;
+		if (v->docker_socket)
+			s->docker_socket = true;
 		if (given->env.n)
 			SWAP(s->env, given->env);
 		*ret = steal(&s);
@@ -602,6 +610,7 @@ int run_spec_difference(struct cli *c, struct run_request *q, const struct sandb
 			 "--allow-host");
 		add_name(out, v->deny_host.n && !same_strings(&s->deny_hosts, &old->deny_hosts),
 			 "--deny-host");
+		add_name(out, v->docker_socket && !old->docker_socket, "--mount-docker-socket");
 		add_name(out, v->credentials && s->credentials != old->credentials,
 			 "--credentials");
 		add_name(out, v->agent_config && s->agent_config != old->agent_config,

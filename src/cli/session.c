@@ -6,6 +6,7 @@
  * given when the sandbox was made, those of this command line.  The engine puts its own below.  The
  * caller's are handed on apart, because they are adjusted to what the sandbox knows.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -139,6 +140,19 @@ int cli_check_args(const struct strv *args, struct err *e)
 	return 0;
 }
 
+int cli_start(struct cli *c, const struct sandbox *box, bool *ret_started, struct err *e)
+{
+	bool socket = false;
+	int r = c->ops->start(&c->engine, box, ret_started, e);
+
+	if (r == 0 && *ret_started && box->spec &&
+	    json_get_bool(box->spec, "docker_socket", &socket) == 0 && socket)
+		term_warn(
+			"--mount-docker-socket: this gives the agent control of the Docker engine, "
+			"which is root on this machine");
+	return r;
+}
+
 enum { EXEC_WAIT_MS = 20000, EXEC_POLL_MS = 20 };
 
 /*
@@ -157,7 +171,7 @@ int cli_exec(struct cli *c, struct sandbox *box, struct spec_session *session, b
 			return r;
 		nanosleep(&(struct timespec){ .tv_nsec = EXEC_POLL_MS * 1000000L }, NULL);
 		*e = ERR_INIT;
-		r = c->ops->start(&c->engine, box, &started, e);
+		r = cli_start(c, box, &started, e);
 		if (r < 0) {
 			/* Not the program is missing, but its sandbox. */
 			if (e->kind == ERR_NOT_FOUND)
@@ -215,7 +229,7 @@ void cli_end_text(const struct json *session, const char *agent, const char *san
 		text_ago(at, (int64_t)time(NULL), ago);
 	buf_printf(out, "session %u of %s in sandbox '%s' ended", (unsigned)id, agent, sandbox);
 	if (ago[0])
-		buf_printf(out, " %s", ago);
+		buf_printf(out, " %c%s", tolower((unsigned char)ago[0]), ago + 1);
 	if (json_get_int(session, "exit_code", &code) == 0)
 		buf_printf(out, " with exit code %d", (int)code);
 	else

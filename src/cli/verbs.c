@@ -143,6 +143,10 @@
 		  .arg = "MODE",                                                                   \
 		  .choices = "off|readonly|copy",                                                  \
 		  .help = "Your own skills and settings for the agent (default readonly)" },       \
+		{ .name = "mount-docker-socket",                                                   \
+		  .type = OPTION_FLAG,                                                             \
+		  .offset = VALUE(docker_socket),                                                  \
+		  .help = "Give the sandbox this machine's container engine, and its power" },     \
 		{ .name = "recreate",                                                              \
 		  .type = OPTION_FLAG,                                                             \
 		  .offset = VALUE(recreate),                                                       \

@@ -131,6 +131,12 @@ void engine_user_config_notes(const struct engine_context *c, const struct spec 
 /* Where a helper of Ward's is installed (ward-registry, ward-image, ...). Owned by the caller. */
 int engine_helper(const char *name, char **ret, struct err *e);
 
+/*
+ * The socket of this user's container engine, canonical; somebody answers there now. DOCKER_HOST,
+ * the current Docker context, the usual places. Errors say what was looked at, with the cure.
+ */
+int engine_docker_socket(const char *home, char **ret, struct err *e);
+
 /* Where the agent's program is on this machine (PATH of the caller, then usual places below the
  * home); NULL when absent. A link that leads out of a workspace or volume of the spec (NULL: of
  * none) is passed over. */

@@ -334,6 +334,10 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 	if (r < 0)
 		goto fail;
 	b->dir = xstrdup(dir);
+	if (s->docker_socket)
+		r = engine_docker_socket(c->paths.home, &b->docker_socket, e);
+	if (r < 0)
+		goto fail;
 	b->hostname = xstrdup(s->name);
 	b->home = xstrdup(NATIVE_HOME);
 	b->proxy_port = NATIVE_PROXY_PORT;
@@ -439,6 +443,8 @@ int native_session_env(struct engine_context *c, const struct spec *s, struct sp
 	if (s->tmpl.kind == SPEC_TEMPLATE_HOST)
 		/* The system's own prefix is read-only there: global packages go to the home. */
 		env_default(env, "NPM_CONFIG_PREFIX", NATIVE_HOME "/.local");
+	if (s->docker_socket)
+		env_default(env, "DOCKER_HOST", "unix://" BOX_DOCKER_SOCKET);
 	env_default(env, "WORKSPACE_DIR", s->workspaces[0].path);
 	env_default(env, "WARD_SANDBOX", s->name);
 	/* Names, and another user's home, come from the box's own password file, which init reads.

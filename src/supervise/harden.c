@@ -123,6 +123,16 @@ static int landlock(struct supervisor *sup, struct err *e)
 	return 0;
 }
 
+int harden_no_files(struct err *e)
+{
+	struct landlock_ruleset_attr attr = { .handled_access_fs = HANDLED };
+	auto_close int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+
+	if (ruleset < 0 || syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+		return err_sys(e, "Landlock");
+	return 0;
+}
+
 /* --- capabilities ---------------------------------------------------------------------------- */
 
 static int drop_capabilities(struct err *e)

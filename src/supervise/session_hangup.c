@@ -9,7 +9,7 @@
  * still.  Without a terminal the end of its input comes first, and time to act on it.
  *
  * A session that was detached on purpose, at its start or later, needs nobody: it stays, also when
- * a later client of it is lost.
+ * a later client of it is lost.  So does a step of a kit.
  */
 #include <signal.h>
 
@@ -39,7 +39,9 @@ static void on_phase(void *arg)
 
 void session_hang_up(struct session *s, bool at_once)
 {
-	if (s->copy || s->detached || s->state != SESSION_RUNNING)
+	/* A step of a kit is nobody's: who starts the sandbox next waits for it. */
+	if (s->copy || s->detached || s->spec.kind == SPEC_SESSION_SETUP ||
+	    s->state != SESSION_RUNNING)
 		return;
 	if (at_once || s->spec.tty) {
 		loop_remove(s->sup->loop, s->hangup);

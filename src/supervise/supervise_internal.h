@@ -429,6 +429,11 @@ int proxy_child_start(struct supervisor *sup, struct err *e);
 int proxy_child_watch(struct supervisor *sup, struct err *e);
 void proxy_child_stop(struct supervisor *sup);
 
+/* engine_relay.c: the way from the box's socket to the container engine's, if the spec asks for it.
+ */
+int engine_relay_start(struct supervisor *sup, struct err *e);
+void engine_relay_stop(struct supervisor *sup);
+
 enum stop_phase { STOP_NO, STOP_TERM, STOP_SWEEP, STOP_KILL };
 
 struct supervisor {
@@ -442,6 +447,7 @@ struct supervisor {
 	struct loop_source *init_source;
 	struct loop_source *init_pid_source;
 	struct proxy_child proxy;
+	pid_t engine_relay; /* 0: none */
 	int listen_fd;
 	struct loop_source *listen_source;
 	struct client *clients;
@@ -483,5 +489,7 @@ void supervisor_note(struct supervisor *sup, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Landlock and no_new_privs for the supervisor itself (harden.c). */
 int supervisor_harden(struct supervisor *sup, struct err *e);
+/* Landlock without any file for this process; needs no_new_privs. */
+int harden_no_files(struct err *e);
 
 #endif

@@ -509,6 +509,8 @@ static int set_up(struct supervisor *sup, struct err *e)
 	if (r == 0)
 		r = proxy_child_start(sup, e);
 	if (r == 0)
+		r = engine_relay_start(sup, e);
+	if (r == 0)
 		r = control_listen(sup, e);
 	if (r == 0)
 		r = write_state(sup, e);
@@ -527,6 +529,7 @@ static void tear_down(struct supervisor *sup)
 		waitpid(sup->box.init_pid, NULL, 0);
 	}
 	proxy_child_stop(sup);
+	engine_relay_stop(sup);
 	for (struct session *s = sup->sessions; s; s = s->next) {
 		session_exited(s, SIGKILL);
 		if (s->state != SESSION_STARTING)

@@ -14,7 +14,7 @@ import signal
 import sys
 
 import session_terminal as st
-from session_terminal import SANDBOX, Terminal, check, run, wait_for
+from session_terminal import SANDBOX, WS, Terminal, check, run, wait_for
 
 STATE = os.environ["STATE"]
 MODES = b"printf '\\033[?1049h\\033[?25l\\033[?2004h'"
@@ -81,7 +81,11 @@ def in_alternate_screen(t):
 
 
 def while_typing(t):
+    typed = os.path.join(WS, "typed")
+    if os.path.exists(typed):
+        os.unlink(typed)
     t.send(b"cat > typed\r")
+    wait_for(lambda: os.path.exists(typed), "the program has the terminal")
     t.send(b"a line that is typed\r" * 20)
 
 

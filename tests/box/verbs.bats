@@ -145,8 +145,8 @@ term() {
 	ward sessions box >out
 	grep -Eq "^$n +exec +exited \(5\) +no " out
 	run ward attach box "$n"
-	assert_status 125
-	assert_output_has "this session has ended"
+	assert_status 5
+	assert_output_has "session $n of exec in sandbox 'box' ended"
 	run ward attach box 999
 	assert_status 125
 	assert_output_has "no session 999"
@@ -156,8 +156,8 @@ term() {
 	# What ended is still told.
 	assert_equal "$(ward logs box "$n")" "started"$'\n'"got "
 	run ward attach box
-	assert_status 125
-	assert_output_has "it is not running"
+	assert_status 0
+	assert_output_has "session 1 of shell in sandbox 'box' ended"
 	assert_output_has "hint: ward run box"
 }
 

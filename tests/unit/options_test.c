@@ -165,7 +165,9 @@ static void wrong_command_lines(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		assert_int_equal(parse(false, cases[i].args), -EINVAL);
+		bool unknown = strncmp(cases[i].message, "unknown option '--", 18) == 0;
+
+		assert_int_equal(parse(false, cases[i].args), unknown ? -ENOPROTOOPT : -EINVAL);
 		assert_int_equal(e.kind, ERR_USAGE);
 		assert_string_equal(e.message, cases[i].message);
 		assert_string_equal(e.hint, cases[i].hint);
