@@ -28,7 +28,7 @@
 #include "base/text.h"
 #include "supervise/supervise_internal.h"
 
-enum { PENDING_MAX = 1 << 20 };
+enum { PENDING_MAX = 1 << 20, LAST_WORDS_MAX = 64 };
 
 struct frame { /* a queued packet */
 	uint32_t len;
@@ -399,6 +399,30 @@ static void client_free(struct client *c)
 	free(c);
 }
 
+/*
+ * A client that goes while there is output for it breaks the connection: sending fails, and the
+ * next read once as well, but what it said before is still there.  Whether it left on purpose
+ * decides about its session.
+ */
+static void hear_leave(struct client *c, struct wire_msg *m)
+{
+	int failures = 0;
+
+	for (int i = 0; i < LAST_WORDS_MAX && failures < 2; i++) {
+		int r = wire_recv(c->fd, m);
+
+		if (r == 0)
+			return;
+		if (r != 1) {
+			failures++;
+			continue;
+		}
+		if (m->h.type == CONTROL_LEAVE && control_check(m->h.type, m->len, m->nfds) == 0)
+			(void)on_leave(c, m);
+		wire_msg_clear(m);
+	}
+}
+
 static void on_client(int fd, uint32_t events, void *arg)
 {
 	struct client *c = arg;
@@ -419,9 +443,11 @@ static void on_client(int fd, uint32_t events, void *arg)
 	} else if (r != -EAGAIN && r != -EINTR) {
 		c->dead = true;
 	}
-	free(m);
-	if (c->dead)
+	if (c->dead) {
+		hear_leave(c, m);
 		client_free(c);
+	}
+	free(m);
 }
 
 static void on_accept(int fd, uint32_t events, void *arg)

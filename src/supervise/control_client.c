@@ -82,8 +82,8 @@ static int await(int fd, uint16_t want, struct wire_msg *m, struct err *e)
 
 		do {
 			r = wire_recv(fd, m);
-		} while (r == -EINTR);
-		if (r == 0 || r == -ECONNRESET)
+		} while (r == -EINTR || r == -ECONNRESET);
+		if (r == 0)
 			return lost(e);
 		if (r < 0)
 			return err_set(e, ERR_SYSTEM, r, "control socket: %s", strerror(-r));

@@ -211,6 +211,18 @@ def case_client_killed_detached():
     t.wait()
 
 
+def case_detach_in_flood():
+    """Output that the client leaves unread must not cost its last word."""
+    for number in range(5):
+        t = shell()
+        t.send(b"yes flood\r")
+        t.expect(rb"flood\r\nflood\r\n")
+        t.send(b"\x10\x11")
+        check(t.wait() == 0, "detaching is no failure")
+        check(run("exec", SANDBOX, "pgrep", "-x", "yes").returncode == 0, "it goes on")
+        run("exec", SANDBOX, "pkill", "-x", "yes")
+
+
 def case_hangup():
     t = marked_shell()
     os.close(t.slave)

@@ -40,6 +40,10 @@ terminal() { python3 "$BATS_TEST_DIRNAME/session_terminal.py" "$1" box; }
 	terminal client_killed_detached
 }
 
+@test "detaching in the middle of a flood of output" {
+	terminal detach_in_flood
+}
+
 @test "a closed terminal, SIGHUP and SIGTERM end the session and restore the terminal" {
 	terminal hangup
 }

@@ -57,7 +57,7 @@ teardown() {
 	assert_equal "$(tail -n 1 out)" ":4"
 	assert_equal "$(complete __complete -D --context x sandbox inspect "")" "one"$'\n'":4"
 	assert_equal "$(complete __complete sandbox inspect one o)" "one"$'\n'":4"
-	assert_equal "$(complete __complete sandbox run o)" "one"$'\n'":4"
+	assert_equal "$(complete __complete sandbox run on)" "one"$'\n'":4"
 	complete __complete sandbox run "" | grep -q '^claude$'
 	assert_equal "$(complete __complete sandbox run claude "")" ":16"
 	assert_equal "$(complete __complete sandbox run --credentials "")" $'sandbox\nhost\nnone\n:4'
