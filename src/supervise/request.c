@@ -124,6 +124,8 @@ int start_request_parse(const void *bytes, size_t n, struct start_request *ret, 
 		return bad(e, "bad mark");
 	if (h.op >= START_OP_MAX || (h.flags & ~(uint32_t)(REQUEST_TTY | REQUEST_LOGIN)))
 		return bad(e, "unknown kind");
+	if ((h.flags & REQUEST_LOGIN) && h.op != START_EXEC)
+		return bad(e, "a login shell of another kind");
 	if ((h.argc < 1) != !!(h.flags & REQUEST_LOGIN) || h.argc > START_STRINGS_MAX ||
 	    h.envc > START_STRINGS_MAX || h.callerc > START_STRINGS_MAX)
 		return bad(e, "bad number of strings");

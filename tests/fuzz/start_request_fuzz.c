@@ -18,13 +18,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (start_request_parse(data, size, &r, &e) < 0)
 		return 0;
-	if (r.argc < 1 || r.argv[r.argc] || r.env[r.envc] || r.cwd[0] != '/' || !r.argv[0][0])
+	if (r.argv[r.argc] || r.env[r.envc] || r.caller[r.callerc] || r.cwd[0] != '/')
+		abort();
+	if (r.argc ? !r.argv[0][0] : r.op != START_EXEC)
 		abort();
 	for (uint32_t i = 0; i < r.envc; i++) {
 		if (!strchr(r.env[i], '='))
 			abort();
 	}
-	(void)passwd_resolve(r.user, r.argv[0], strlen(r.argv[0]), r.cwd, strlen(r.cwd), &u, &e);
+	for (uint32_t i = 0; i < r.callerc; i++) {
+		if (!strchr(r.caller[i], '='))
+			abort();
+	}
+	if (r.argc)
+		(void)passwd_resolve(r.user, r.argv[0], strlen(r.argv[0]), r.cwd, strlen(r.cwd), &u,
+				     &e);
 	start_request_clear(&r);
 	return 0;
 }

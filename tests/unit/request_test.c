@@ -53,6 +53,44 @@ static void test_round_trip(void **state)
 	spec_session_clear(&s);
 }
 
+static void test_login_and_caller(void **state)
+{
+	struct spec_session s = { .login = true, .cwd = xstrdup("/") };
+	struct start_request r;
+	struct err e = ERR_INIT;
+	auto_buf b = BUF_INIT;
+	auto_buf other = BUF_INIT;
+
+	(void)state;
+	strv_add(&s.env, "A=b");
+	strv_add(&s.caller_env, "TERM=xterm");
+	strv_add(&s.caller_env, "LANG=C");
+	start_request_write(&s, START_EXEC, &b);
+	assert_int_equal(start_request_parse(b.data, b.len, &r, &e), 0);
+	assert_int_equal(r.argc, 0);
+	assert_null(r.argv[0]);
+	assert_int_equal(r.envc, 1);
+	assert_int_equal(r.callerc, 2);
+	assert_string_equal(r.caller[1], "LANG=C");
+	assert_null(r.caller[2]);
+	start_request_clear(&r);
+	for (size_t n = 0; n < b.len; n++)
+		assert_int_equal(start_request_parse(b.data, n, &r, &e), -EBADMSG);
+	/* Only a program is started so, and not one that has a name. */
+	start_request_write(&s, START_TAR_OUT, &other);
+	assert_int_equal(start_request_parse(other.data, other.len, &r, &e), -EBADMSG);
+	buf_reset(&other);
+	strv_add(&s.argv, "sh");
+	start_request_write(&s, START_EXEC, &other);
+	assert_int_equal(start_request_parse(other.data, other.len, &r, &e), -EBADMSG);
+	buf_reset(&other);
+	strv_free(&s.argv);
+	strv_add(&s.caller_env, "LANG");
+	start_request_write(&s, START_EXEC, &other);
+	assert_int_equal(start_request_parse(other.data, other.len, &r, &e), -EBADMSG);
+	spec_session_clear(&s);
+}
+
 static void refuse(struct spec_session *s)
 {
 	struct start_request r;
@@ -115,6 +153,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_login_and_caller),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_control_table),
 	};
