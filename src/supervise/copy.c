@@ -260,6 +260,7 @@ struct unpack {
 	int base;
 	bool give; /* as root inside: what is made gets the owner of PATH */
 	bool missing;
+	char *partial; /* missing: the file being written, which must not be left half-made */
 	uid_t uid;
 	gid_t gid;
 	int fd; /* the file being written */
@@ -411,6 +412,8 @@ static int begin_entry(struct unpack *u, const struct tar_entry *t, struct err *
 	if (u->fd < 0 || (u->give && fchown(u->fd, u->uid, u->gid) < 0))
 		return entry_error(path, e, -errno);
 	u->entry = *t;
+	if (u->missing)
+		u->partial = steal(&path);
 	return 0;
 }
 
@@ -426,7 +429,19 @@ static int end_entry(struct unpack *u, struct err *e)
 		r = err_sys(e, "mode and time");
 	close(u->fd);
 	u->fd = -1;
+	free(steal(&u->partial));
 	return r;
+}
+
+/* The next time it would be taken for the user's own. */
+static void remove_partial(struct unpack *u)
+{
+	auto_close int parent = -1;
+	const char *name;
+
+	if (u->partial && parent_of(u, u->partial, &parent, &name, NULL) == 0)
+		(void)unlinkat(parent, name, 0);
+	free(steal(&u->partial));
 }
 
 static int on_event(struct unpack *u, const struct tar_event *ev, struct err *e)
@@ -517,6 +532,7 @@ int copy_unpack(const char *path, bool missing, int in_fd, struct err *e)
 	u.uid = st.st_uid;
 	u.gid = st.st_gid;
 	r = read_all(&u, in_fd, e);
+	remove_partial(&u);
 	if (u.fd >= 0)
 		close(u.fd);
 	finish_dirs(&u);

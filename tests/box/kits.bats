@@ -351,17 +351,16 @@ times() { # LINE FILE
 	[ -z "$(ls -A ../second)" ]
 }
 
-@test "a mixin adds its steps, files and notes to the agent's" {
+@test "a mixin given with --kit adds its steps, files, notes and volumes to the agent's" {
 	kit mine <<-'KIT'
-		mixins: [extra]
 		agentInstructions: {filename: .mine/NOTES.md, content: "notes of mine"}
 		setup:
 		  install:
 		    - {command: echo mine >>~/steps, user: "1000"}
 	KIT
-	mkdir -p "$XDG_CONFIG_HOME/ward/kits/extra/files/home/.extra"
-	echo "of extra" >"$XDG_CONFIG_HOME/ward/kits/extra/files/home/.extra/file"
-	cat >"$XDG_CONFIG_HOME/ward/kits/extra/spec.yaml" <<-'KIT'
+	mkdir -p ../extra/files/home/.extra
+	echo "of extra" >../extra/files/home/.extra/file
+	cat >../extra/spec.yaml <<-'KIT'
 		schemaVersion: "2"
 		kind: mixin
 		name: extra
@@ -372,8 +371,13 @@ times() { # LINE FILE
 		volumes:
 		  - {path: /extra}
 	KIT
-	run ward run -q mine -- -c 'cat ~/steps ~/.extra/file ~/.mine/NOTES.md; touch /extra/x'
+	run ward run -q --kit ../extra mine -- -c 'cat ~/steps ~/.extra/file ~/.mine/NOTES.md; touch /extra/x'
 	assert_status 0
 	assert_output_has "mine"$'\n'"extra"$'\n'"of extra"$'\n'"notes of mine"
 	assert_output_has "notes of extra"
+	# The sandbox keeps its own copy of the mixin.
+	rm -rf ../extra
+	ward stop mine-project
+	run ward exec mine-project ls /extra
+	assert_equal "$output" x
 }
