@@ -175,9 +175,20 @@ int native_provision_begin(const struct sandbox *s, const struct spec *spec, con
 /* --- steps ------------------------------------------------------------------------------------
  */
 
+struct step_kind {
+	const char *name;
+	bool is_shell;	   /* the last argument is a line for a shell */
+	bool in_home;	   /* else in the workspace */
+	uint64_t quiet_ms; /* what takes no longer needs no words */
+	uint64_t limit_ms; /* 0: none */
+};
+static const struct step_kind install_step = { "install", .is_shell = true, .in_home = true };
+static const struct step_kind startup_step = { "startup", .quiet_ms = QUIET_MS,
+					       .limit_ms = STARTUP_WAIT_MS };
+
 struct step {
+	const struct step_kind *kind;
 	const struct kit_command *command;
-	const char *what; /* "install", "startup" */
 	size_t i;
 	size_t n;
 };
@@ -242,8 +253,7 @@ static int fill_session(const struct job *j, const struct step *p, struct spec_s
 	}
 	/* Where there is but one id, the agent has another number. */
 	ret->user = is_agent(c->user) ? NULL : xstrdup(c->user);
-	ret->cwd = xstrdup(strcmp(p->what, "install") == 0 ? NATIVE_HOME
-							   : j->spec->workspaces[0].path);
+	ret->cwd = xstrdup(p->kind->in_home ? NATIVE_HOME : j->spec->workspaces[0].path);
 	return native_session_env(j->c, j->spec, ret, e);
 }
 
@@ -251,23 +261,17 @@ static int fill_session(const struct job *j, const struct step *p, struct spec_s
 static void announce(const struct job *j, const struct step *p)
 {
 	const struct strv *argv = &p->command->argv;
+	auto_free char *text = NULL;
 	auto_buf line = BUF_INIT;
+	size_t n;
 
-	for (size_t i = strcmp(argv->v[0], "sh") == 0 && argv->n == 3 ? 2 : 0; i < argv->n; i++)
+	for (size_t i = p->kind->is_shell ? argv->n - 1 : 0; i < argv->n; i++)
 		buf_printf(&line, "%s%s", line.len ? " " : "", argv->v[i]);
-	buf_str(&line);
-	line.data[strcspn(line.data, "\n")] = '\0';
-	if (strlen(line.data) > SHOWN_BYTES) {
-		auto_free char *text = xasprintf("kit %s: %s %zu of %zu: %.*s...", j->kit->name,
-						 p->what, p->i + 1, p->n, SHOWN_BYTES, line.data);
-
-		say(j, ENGINE_SAY_PROGRESS, text);
-	} else {
-		auto_free char *text = xasprintf("kit %s: %s %zu of %zu: %s", j->kit->name, p->what,
-						 p->i + 1, p->n, line.data);
-
-		say(j, ENGINE_SAY_PROGRESS, text);
-	}
+	n = strcspn(buf_str(&line), "\n");
+	text = xasprintf("kit %s: %s %zu of %zu: %.*s%s", j->kit->name, p->kind->name, p->i + 1,
+			 p->n, (int)(n < SHOWN_BYTES ? n : SHOWN_BYTES), buf_str(&line),
+			 n > SHOWN_BYTES ? "..." : "");
+	say(j, ENGINE_SAY_PROGRESS, text);
 }
 
 static void show_tail(const struct job *j, struct buf *tail)
@@ -296,7 +300,7 @@ static int step_error(const struct job *j, const struct step *p, uint32_t id, st
 {
 	bool shared = j->spec->tmpl.kind == SPEC_TEMPLATE_HOST && !is_agent(p->command->user);
 
-	err_prefix(e, "kit %s: %s %zu of %zu", j->kit->name, p->what, p->i + 1, p->n);
+	err_prefix(e, "kit %s: %s %zu of %zu", j->kit->name, p->kind->name, p->i + 1, p->n);
 	if (!id)
 		return e->code;
 	return err_hint(e, "ward logs %s %u shows all of it; the next start tries again%s",
@@ -309,17 +313,15 @@ static int step_error(const struct job *j, const struct step *p, uint32_t id, st
 static int wait_step(const struct job *j, const struct step *p, int conn, uint32_t id,
 		     struct err *e)
 {
-	bool startup = strcmp(p->what, "startup") == 0;
 	auto_buf tail = BUF_INIT;
 	int code = 0;
 	int r = -ETIMEDOUT;
 
-	/* A restart that takes no time needs no words. */
-	if (startup)
-		r = control_wait(conn, TAIL_BYTES, QUIET_MS, &tail, &code, e);
+	if (p->kind->quiet_ms)
+		r = control_wait(conn, TAIL_BYTES, p->kind->quiet_ms, &tail, &code, e);
 	if (r == -ETIMEDOUT) {
 		announce(j, p);
-		r = control_wait(conn, TAIL_BYTES, startup ? STARTUP_WAIT_MS : 0, &tail, &code, e);
+		r = control_wait(conn, TAIL_BYTES, p->kind->limit_ms, &tail, &code, e);
 	}
 	if (r == -ETIMEDOUT) {
 		auto_close int other = -1;
@@ -363,11 +365,11 @@ static int run_step(const struct job *j, const struct step *p, struct err *e)
 	return p->command->background ? 0 : wait_step(j, p, conn, id, e);
 }
 
-static int run_steps(struct job *j, const char *what, const struct kit_command *v, size_t n,
-		     uint64_t *done, struct err *e)
+static int run_steps(struct job *j, const struct step_kind *kind, const struct kit_command *v,
+		     size_t n, uint64_t *done, struct err *e)
 {
 	while (*done < n) {
-		struct step p = { .command = &v[*done], .what = what, .i = *done, .n = n };
+		struct step p = { .kind = kind, .command = &v[*done], .i = *done, .n = n };
 		int r = run_step(j, &p, e);
 
 		if (r < 0)
@@ -513,7 +515,7 @@ static int do_home(struct job *j, struct err *e)
 
 static int do_install(struct job *j, struct err *e)
 {
-	return run_steps(j, "install", j->kit->install, j->kit->ninstall, &j->done.install, e);
+	return run_steps(j, &install_step, j->kit->install, j->kit->ninstall, &j->done.install, e);
 }
 
 static int do_files(struct job *j, struct err *e)
@@ -535,7 +537,7 @@ static int do_files(struct job *j, struct err *e)
 
 static int do_startup(struct job *j, struct err *e)
 {
-	return run_steps(j, "startup", j->kit->startup, j->kit->nstartup, &j->done.startup, e);
+	return run_steps(j, &startup_step, j->kit->startup, j->kit->nstartup, &j->done.startup, e);
 }
 
 static int do_workspace(struct job *j, struct err *e)
