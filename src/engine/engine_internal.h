@@ -51,8 +51,8 @@ int native_image_env(struct engine_context *c, const struct spec *s, struct strv
 		     struct err *e);
 
 /* native_shell.c: the files that make a shell inside feel at home, and with one id a sudo. */
-void native_shell(struct box_config *b, const struct spec *s, const struct kit *k,
-		  const struct spec_config *config);
+int native_shell(struct engine_context *c, struct box_config *b, const struct spec *s,
+		 const struct kit *k, struct err *e);
 
 /* What of the host makes a program found there work inside. */
 struct host_program {

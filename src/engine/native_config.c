@@ -369,7 +369,9 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 	if (r < 0)
 		goto fail;
 	add_seeds(b, s, dir, c->paths.home);
-	native_shell(b, s, k, c->config);
+	r = native_shell(c, b, s, k, e);
+	if (r < 0)
+		goto fail;
 	*ret = b;
 	return 0;
 fail:

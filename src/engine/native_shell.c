@@ -137,16 +137,23 @@ static void add_all(struct box_config *b, const struct seed *s, size_t n)
 
 /* --- PATH ------------------------------------------------------------------------------------- */
 
-/* What programs of the sandbox have as PATH: as in a session without a PATH of its own. */
-static const char *path_of(const struct spec *s, const struct kit *k, const struct spec_config *c)
+/* What programs of the sandbox have as PATH, in a session that is given none of its own. */
+static int path_of(struct engine_context *c, const struct spec *s, const struct kit *k, char **ret,
+		   struct err *e)
 {
-	const char *path = strv_env_get(&s->env, "PATH");
+	struct spec_session session = { 0 };
+	const char *given = strv_env_get(&s->env, "PATH");
+	int r;
 
-	if (!path)
-		path = strv_env_get(&k->env, "PATH");
-	if (!path && c)
-		path = strv_env_get(&c->env, "PATH");
-	return path ? path : NATIVE_PATH;
+	if (!given)
+		given = strv_env_get(&k->env, "PATH");
+	if (given)
+		strv_env_set(&session.env, "PATH", given);
+	r = native_session_env(c, s, &session, e);
+	if (r == 0)
+		*ret = xstrdup(strv_env_get(&session.env, "PATH"));
+	spec_session_clear(&session);
+	return r;
 }
 
 /* One directory a line from the last to the first, quoted for sh. */
@@ -223,16 +230,21 @@ static void add_timezone(struct box_config *b)
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-void native_shell(struct box_config *b, const struct spec *s, const struct kit *k,
-		  const struct spec_config *config)
+int native_shell(struct engine_context *c, struct box_config *b, const struct spec *s,
+		 const struct kit *k, struct err *e)
 {
 	static const struct seed sudo = { .path = BOX_BIN_DIR "/sudo", .mode = 0755 };
+	auto_free char *path = NULL;
+	int r = path_of(c, s, k, &path, e);
 
+	if (r < 0)
+		return r;
 	add_all(b, common, ARRAY_SIZE(common));
 	add_all(b, bashrc, ARRAY_SIZE(bashrc));
-	add_profile(b, path_of(s, k, config));
+	add_profile(b, path);
 	if (b->ids.mode == BOX_ID_SINGLE)
 		add(b, &sudo, xstrdup(sudo_script));
 	if (s->tmpl.kind != SPEC_TEMPLATE_HOST)
 		add_timezone(b);
+	return 0;
 }
