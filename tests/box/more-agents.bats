@@ -24,13 +24,21 @@ works() { # AGENT [PROGRAM]
 	check_work
 }
 
-# For agents that only a file of their own leads to another model: FILE, below the home, with @ as the
-# model's address.
-configure() { # AGENT FILE CONTENT
-	agent_args "$1"
-	ward create "${ARGS[@]}" "$1"
-	ward exec -i "$(ward ls -q)" sh -c 'mkdir -p "$(dirname "$HOME/$1")" && cat >"$HOME/$1"' sh "$2" \
-		<<<"${3//@/$MODEL}"
+# For agents that only a file of their own leads to another model: their box, and files in its home.
+make_box() { # PROGRAM [AGENT]
+	need_agent "$1"
+	agent_args "${2:-$1}"
+	ward create "${ARGS[@]}" "${2:-$1}"
+}
+
+home_file() { # FILE
+	ward exec "$(ward ls -q)" sh -c 'cat "$HOME/$1"' sh "$1"
+}
+
+# @ stands for the model's address.
+put_home_file() { # FILE CONTENT
+	ward exec -i "$(ward ls -q)" sh -c 'mkdir -p "$(dirname "$HOME/$1")" && cat >"$HOME/$1"' sh "$1" \
+		<<<"${2//@/$MODEL}"
 }
 
 @test "copilot does work" {
@@ -50,36 +58,29 @@ configure() { # AGENT FILE CONTENT
 }
 
 @test "cline does work" {
-	need_agent cline
-	configure cline .cline/data/settings/providers.json '{"version": 1, "lastUsedProvider": "openai-compatible", "modes": {},
-		"providers": {"openai-compatible": {"settings": {"provider": "openai-compatible",
-		"apiKey": "sk-test", "model": "stand-in", "baseUrl": "@/v1"}, "tokenSource": "manual",
-		"updatedAt": "2026-01-01T00:00:00.000Z"}}}'
+	make_box cline
+	put_home_file .cline/data/settings/providers.json '{"version": 1, "modes": {},
+		"lastUsedProvider": "openai-compatible", "providers": {"openai-compatible": {
+		"settings": {"provider": "openai-compatible", "apiKey": "sk-test", "model": "stand-in",
+		"baseUrl": "@/v1"}, "tokenSource": "manual", "updatedAt": "2026-01-01T00:00:00.000Z"}}}'
 	works cline
 }
 
+# The kit's own settings let it work: they stay.
 @test "droid does work" {
-	need_agent droid
-	configure droid .factory/settings.json '{"customModels": [{"model": "stand-in", "id": "custom:stand-in",
-		"displayName": "stand-in", "baseUrl": "@/v1", "apiKey": "sk-test",
-		"provider": "generic-chat-completion-api", "maxOutputTokens": 4096}]}'
+	need jq
+	make_box droid
+	put_home_file .factory/settings.json "$(home_file .factory/settings.json | jq '. + {customModels: [
+		{model: "stand-in", id: "custom:stand-in", displayName: "stand-in", baseUrl: "@/v1",
+		 apiKey: "sk-test", provider: "generic-chat-completion-api", maxOutputTokens: 4096}]}')"
 	works droid
 }
 
 @test "continue does work" {
-	need_agent cn
-	configure continue .continue/config.yaml 'name: test
-version: 1.0.0
-schema: v1
-models:
-  - name: stand-in
-    provider: openai
-    model: stand-in
-    apiBase: "@/v1"
-    apiKey: sk-test
-    roles: [chat]
-    capabilities: [tool_use]
-'
+	make_box cn continue
+	put_home_file .continue/config.yaml '
+{name: test, version: 1.0.0, schema: v1, models: [{name: stand-in, provider: openai,
+ model: stand-in, apiBase: "@/v1", apiKey: sk-test, roles: [chat], capabilities: [tool_use]}]}'
 	works continue cn
 }
 

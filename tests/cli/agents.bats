@@ -13,12 +13,14 @@ teardown() {
 }
 
 @test "every built-in kit is valid and listed" {
-	local dir listed
+	need jq
+	local dir name listed
 	listed=$(ward kit ls --json | jq -r '.[].name')
 	for dir in "$WARD_REPO"/agents/*/; do
-		run ward kit validate "$dir/spec.yaml"
+		name=$(basename "$dir")
+		run ward kit validate "$name"
 		assert_status 0
-		grep -qx "$(basename "$dir")" <<<"$listed" || fail "not listed: $dir"
+		grep -qx "$name" <<<"$listed" || fail "not listed: $name"
 	done
 }
 

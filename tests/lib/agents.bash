@@ -25,7 +25,7 @@ declare -gA AGENT_ENV=(
 declare -gA AGENT_PROMPT=(
 	[claude]='-p' [codex]='exec' [gemini]='-p' [opencode]='run'
 	[copilot]='-p' [qwen]='-p' [pi]='-p' [kilo]='run' [cline]=''
-	[droid]='exec --skip-permissions-unsafe -m custom:stand-in' [continue]='-p'
+	[droid]='exec -m custom:stand-in' [continue]='-p'
 )
 declare -gA AGENT_RESUME=(
 	[claude]='-c -p' [codex]='exec resume --last' [gemini]='--resume latest -p' [opencode]='run --continue'
