@@ -158,7 +158,11 @@ term() {
 	run ward attach box
 	assert_status 0
 	assert_output_has "session 1 of shell in sandbox 'box' ended"
-	assert_output_has "hint: ward run box"
+	ward create -q --name fresh shell
+	run ward attach fresh
+	assert_status 125
+	assert_output_has "nothing runs in it"
+	assert_output_has "hint: ward run fresh"
 }
 
 @test "logs -f goes on until the session ends" {
