@@ -16,7 +16,7 @@ build=(gcc libc6-dev make meson ninja-build pkg-config
 run=(uidmap)
 test=(bats shellcheck cppcheck clang clang-format-14 clang-tidy pmccabe universal-ctags libcmocka-dev
 	mmdebstrap tmux expect uidmap sudo bubblewrap crun gdb strace git python3 libseccomp-dev
-	iproute2 socat file jq procps curl ca-certificates man-db)
+	iproute2 socat file jq procps curl openssl docker-registry apache2-utils ca-certificates man-db)
 
 die() {
 	echo "packaging/deps.sh: $*" >&2

@@ -44,9 +44,9 @@ static int pull_one(struct cli *c, const struct image_store *s, const struct ima
 	progress_begin(&progress, c->v.quiet);
 	r = image_pull(s, ref, &how, ret, ret_changed, e);
 	progress_end(&progress);
-	/* What turned out to be wrong is of no use to another try; a broken connection's is. */
-	if (r < 0 && e->kind != ERR_HOST && e->kind != ERR_SYSTEM)
-		(void)template_gc(c, s, IMAGE_GC_KEEP_PARTIAL, false, NULL, NULL);
+	/* Of an image that is wrong nothing stays; what a broken connection left is continued. */
+	if (r < 0 && e->kind == ERR_INPUT)
+		(void)template_gc(c, s, 0, false, NULL, NULL);
 	return r;
 }
 

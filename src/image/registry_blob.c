@@ -251,7 +251,7 @@ static int short_of(const struct download *d, bool progress, struct err *e)
 /* Until all bytes are there. */
 static int fetch_rest(struct download *d, struct err *e)
 {
-	struct registry_retry retry = { 0 };
+	struct registry_retry retry = { .answered = true };
 
 	while (d->have < d->d->size) {
 		auto_http_response resp = { 0 };

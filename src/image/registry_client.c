@@ -218,8 +218,10 @@ int registry_failure(const struct registry *r, const struct http_response *resp,
 /* --- retries -----------------------------------------------------------------------------------
  */
 
-static bool worth_it(int r, const struct http_response *resp)
+static bool worth_it(const struct registry_retry *t, int r, const struct http_response *resp)
 {
+	if (r == -ECONNREFUSED || r == -EHOSTUNREACH)
+		return t->answered;
 	if (r < 0)
 		return r == -EAGAIN;
 	return resp->status == 408 || resp->status == 429 ||
@@ -241,7 +243,7 @@ bool registry_again(struct registry_retry *t, int r, const struct http_response 
 	uint64_t ms = (uint64_t)BACKOFF_MS << t->tries;
 	unsigned char jitter = 0;
 
-	if (!worth_it(r, resp) || t->tries + 1 >= TRIES_MAX || http_stopped())
+	if (!worth_it(t, r, resp) || t->tries + 1 >= TRIES_MAX || http_stopped())
 		return false;
 	/* So that clients which were refused together do not come back together. */
 	if (getrandom(&jitter, 1, 0) == 1)

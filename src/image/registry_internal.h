@@ -185,6 +185,7 @@ int registry_failure(const struct registry *r, const struct http_response *resp,
 
 struct registry_retry {
 	unsigned tries; /* in vain, one after the other */
+	bool answered;	/* it was there before: that it cannot be reached may pass */
 };
 /* After a failure (r < 0) or an answer: wait and return true when another try makes sense. */
 bool registry_again(struct registry_retry *t, int r, const struct http_response *resp,
