@@ -21,6 +21,20 @@ static const char *const dangerous_keys[] = {
 	"customModels", "security",   "tools",	      "command",    "extensions", "lsp",
 };
 
+/* JSON files that hold nothing else than what they are named after. */
+static const char *const harmless_files[] = {
+	".claude/keybindings.json",
+	".aider.model.metadata.json",
+};
+
+static bool is_harmless(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(harmless_files); i++)
+		if (strcmp(path, harmless_files[i]) == 0)
+			return true;
+	return false;
+}
+
 static void check_seeds(const struct kit *k)
 {
 	auto_strv env = STRV_INIT;
@@ -50,7 +64,7 @@ static void check_user_config(const struct kit *k)
 		for (size_t d = 0; d < ARRAY_SIZE(dangerous_keys); d++)
 			if (strv_contains(&u->keys, dangerous_keys[d]))
 				fail_msg("%s: %s: %s", k->name, u->path, dangerous_keys[d]);
-		if (strstr(u->path, "settings") && u->keys.n == 0)
+		if (text_ends(u->path, ".json") && u->keys.n == 0 && !is_harmless(u->path))
 			fail_msg("%s: %s: which members?", k->name, u->path);
 	}
 }
