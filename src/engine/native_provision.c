@@ -47,6 +47,7 @@ struct record { /* how far it is */
 	bool files;
 	uint64_t startup;
 	bool workspace;
+	uint64_t session; /* of the last step that is done in this box */
 };
 
 struct job {
@@ -82,6 +83,7 @@ static int record_write(const struct sandbox *s, const struct record *done, stru
 	json_set_bool(j, "files", done->files);
 	json_set_uint(j, "startup", done->startup);
 	json_set_bool(j, "workspace", done->workspace);
+	json_set_uint(j, "session", done->session);
 	json_write(j, false, &b);
 	return fs_replace_at(s->dirfd, RECORD_FILE, b.data, b.len, 0600, false, e);
 }
@@ -102,6 +104,7 @@ static int record_read(const struct sandbox *s, struct record *ret, struct err *
 		(void)json_get_bool(j, "files", &done.files);
 		(void)json_get_uint(j, "startup", &done.startup);
 		(void)json_get_bool(j, "workspace", &done.workspace);
+		(void)json_get_uint(j, "session", &done.session);
 	}
 	*ret = done;
 	return 0;
@@ -169,6 +172,7 @@ int native_provision_begin(const struct sandbox *s, const struct spec *spec, con
 			.home = true, .install = k->ninstall, .files = true, .workspace = true
 		};
 	done.startup = 0;
+	done.session = 0;
 	return record_write(s, &done, e);
 }
 
@@ -206,28 +210,37 @@ static bool same_argv(const struct json *list, const struct strv *argv)
 	return true;
 }
 
-/* The session that an earlier client began for this very step and that still runs, or 0. */
-static uint32_t find_running(const struct job *j, const struct strv *argv)
+enum earlier { EARLIER_NONE, EARLIER_RUNS, EARLIER_DONE };
+
+/* What became of this very step in the hands of an earlier client: its session still runs, or has
+ * ended well since the last step that is in the record. */
+static enum earlier find_earlier(const struct job *j, const struct strv *argv, uint32_t *ret_id)
 {
+	enum earlier found = EARLIER_NONE;
 	auto_close int conn = -1;
 	auto_json list = NULL;
 
 	if (control_connect(j->s, &conn, NULL) < 0 || control_sessions(conn, &list, NULL) < 0)
-		return 0;
+		return found;
 	for (size_t i = 0; i < json_len(list); i++) {
 		const struct json *o = json_at(list, i);
 		const char *kind = "";
 		bool running = false;
+		int64_t code = -1;
 		uint64_t id = 0;
 
 		(void)json_get_string(o, "kind", &kind);
 		(void)json_get_bool(o, "running", &running);
+		(void)json_get_int(o, "exit_code", &code);
 		(void)json_get_uint(o, "id", &id);
-		if (running && strcmp(kind, spec_session_kind_name(SPEC_SESSION_SETUP)) == 0 &&
-		    same_argv(json_get(o, "argv"), argv))
-			return (uint32_t)id;
+		if (id <= j->done.session || (!running && code != 0) ||
+		    strcmp(kind, spec_session_kind_name(SPEC_SESSION_SETUP)) != 0 ||
+		    !same_argv(json_get(o, "argv"), argv))
+			continue;
+		*ret_id = (uint32_t)id;
+		found = running ? EARLIER_RUNS : EARLIER_DONE;
 	}
-	return 0;
+	return found;
 }
 
 static bool is_agent(const char *user)
@@ -341,28 +354,46 @@ static int wait_step(const struct job *j, const struct step *p, int conn, uint32
 	return step_error(j, p, id, e);
 }
 
-static int run_step(const struct job *j, const struct step *p, struct err *e)
+/* Attach to the step's session if there is one already, else begin it. 1: nothing to wait for. */
+static int begin_step(const struct job *j, const struct step *p, int *ret_conn, uint32_t *ret_id,
+		      struct err *e)
 {
+	bool background = p->command->background;
 	struct spec_session session;
 	auto_close int conn = -1;
-	uint32_t id;
-	int r;
+	enum earlier earlier;
+	int r = fill_session(j, p, &session, e);
 
-	r = fill_session(j, p, &session, e);
-	if (r < 0) {
-		spec_session_clear(&session);
-		return r;
+	if (r == 0) {
+		earlier = find_earlier(j, &session.argv, ret_id);
+		if (earlier == EARLIER_DONE || (earlier == EARLIER_RUNS && background))
+			r = 1;
+		else
+			r = control_connect(j->s, &conn, e);
+		if (r == 0 && earlier == EARLIER_RUNS)
+			r = control_attach(conn, *ret_id, ret_id, e);
+		else if (r == 0)
+			r = control_start(conn, &session, background, ret_id, e);
 	}
-	id = find_running(j, &session.argv);
-	r = id && p->command->background ? 0 : control_connect(j->s, &conn, e);
-	if (r == 0 && id && !p->command->background)
-		r = control_attach(conn, id, &id, e);
-	else if (r == 0 && !id)
-		r = control_start(conn, &session, p->command->background, &id, e);
 	spec_session_clear(&session);
+	*ret_conn = steal_fd(&conn);
+	return r == 0 && background ? 1 : r;
+}
+
+static int run_step(struct job *j, const struct step *p, struct err *e)
+{
+	auto_close int conn = -1;
+	uint32_t id = 0;
+	int r = begin_step(j, p, &conn, &id, e);
+
 	if (r < 0)
 		return step_error(j, p, 0, e);
-	return p->command->background ? 0 : wait_step(j, p, conn, id, e);
+	if (r == 0)
+		r = wait_step(j, p, conn, id, e);
+	if (r < 0)
+		return r;
+	j->done.session = id;
+	return 0;
 }
 
 static int run_steps(struct job *j, const struct step_kind *kind, const struct kit_command *v,
