@@ -61,6 +61,9 @@ installed_version() { # PACKAGE
 status=0
 changed=
 mkdir -p "$dir/bin"
+# Two test runs that share the directory must not install into it at once.
+exec 9>"$dir/.lock"
+flock 9
 while IFS=$'\t' read -r command need package version program; do
 	if [ "$(installed_version "$package")" != "$version" ] || [ ! -x "$dir/bin/$command" ]; then
 		if ! install_package "$package" "$version"; then
