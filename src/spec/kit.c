@@ -158,6 +158,27 @@ static FIELD_READER(read_startup_command)
 	return ret < 0 ? ret : check_program(r, f, v);
 }
 
+/* Neither as an agent's login nor as its configuration. */
+static int check_not_key(const struct field_reader *r, const struct yaml_node *v, const char *path)
+{
+	auto_free char *shown = text_escaped(path);
+
+	if (text_starts(path, "~/") && kit_credential_refused(path + 2))
+		return field_error(
+			r, v, "'%s' holds keys of the user: it is never given to a sandbox", shown);
+	return 0;
+}
+
+/* oauth.credentialFile.path */
+static FIELD_READER(read_credential_path)
+{
+	int ret = read_inside_path(r, f, v, NULL);
+
+	if (ret == 0)
+		ret = check_not_key(r, v, v->text);
+	return ret < 0 ? ret : field_text(r, f, v, out);
+}
+
 /* A path below the home, written without ~/: "." and ".." would mean other files. */
 static FIELD_READER(read_home_file)
 {
@@ -168,6 +189,8 @@ static FIELD_READER(read_home_file)
 		return ret;
 	path = xasprintf("~/%s", v->text);
 	ret = check_inside_path(r, v, path);
+	if (ret == 0)
+		ret = check_not_key(r, v, path);
 	return ret < 0 ? ret : field_text(r, f, v, out);
 }
 
@@ -354,7 +377,7 @@ static const struct field endpoint_v[] = {
 FIELDS(endpoint_fields, "oauth.tokenEndpoint", endpoint_v, 0, NULL);
 
 static const struct field credential_file_v[] = {
-	{ "path", read_inside_path, CREDENTIAL(credential_file), .required = true },
+	{ "path", read_credential_path, CREDENTIAL(credential_file), .required = true },
 	{ "structure", field_any, DROP },
 	{ "template", field_body, DROP },
 };

@@ -290,6 +290,11 @@ int kit_bundle_write(const struct kit_bundle *b, int dirfd, struct err *e);
 /* All names, built-in and the user's, sorted, each once. */
 int kit_names(const char *config_dir, struct strv *ret, struct err *e);
 
+enum { KIT_CREDENTIAL_FILES_MAX = 16 };
+/* Append the files that hold the agent's login, as paths below its home (home inside), each once;
+ * at most KIT_CREDENTIAL_FILES_MAX in all. */
+void kit_credential_files(const struct kit *k, const char *home, struct strv *ret);
+
 struct kit_vars { /* what ${...} in seeds means */
 	const char *workdir;
 	const char *home;

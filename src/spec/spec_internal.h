@@ -230,4 +230,8 @@ struct kit_embedded {
 extern const struct kit_embedded kit_embedded[];
 extern const size_t kit_embedded_n;
 
+/* kit_credentials.c: keys of the user (ssh, gnupg, browsers) that a kit may not name; path is below
+ * the home. */
+bool kit_credential_refused(const char *path);
+
 #endif

@@ -367,6 +367,16 @@ static void test_refused(void **state)
 		  "spec.yaml:5: 'binary' must be a program's name without a directory" },
 		{ HEAD TAIL "ward: {credentialFiles: [../x]}\n",
 		  "spec.yaml:5: path '~/../x' must be plain, without '..', '.' or '//'" },
+		{ HEAD TAIL "ward: {credentialFiles: [.ssh/id_ed25519]}\n",
+		  "spec.yaml:5: '~/.ssh/id_ed25519' holds keys of the user: it is "
+		  "never given to a sandbox" },
+		{ HEAD TAIL "ward: {credentialFiles: [.local/share]}\n",
+		  "spec.yaml:5: '~/.local/share' holds keys of the user: it is "
+		  "never given to a sandbox" },
+		{ HEAD TAIL "credentials: [{service: s, oauth: {credentialFile: {path: "
+			    "~/.gnupg/x}}}]\n",
+		  "spec.yaml:5: '~/.gnupg/x' holds keys of the user: it is "
+		  "never given to a sandbox" },
 		{ HEAD TAIL "ward: {credentialFiles: [/etc/shadow]}\n",
 		  "spec.yaml:5: path '~//etc/shadow' must be plain, without '..', '.' or '//'" },
 		{ HEAD TAIL "ward: {credentialFiles: [\"\"]}\n",
@@ -668,6 +678,31 @@ static void test_unknown(void **state)
 	assert_null(k);
 }
 
+/* From both places, each once, and none that holds another one. */
+static void test_credential_files(void **state)
+{
+	static const char text[] = HEAD TAIL
+		"credentials:\n"
+		"  - {service: a, oauth: {credentialFile: {path: ~/.x/a.json}}}\n"
+		"  - {service: b, oauth: {credentialFile: {path: /home/agent/.x/b.json}}}\n"
+		"  - {service: c, oauth: {credentialFile: {path: /etc/c.json}}}\n"
+		"  - {service: d, oauth: {credentialFile: {path: /home/agent/.ssh/d}}}\n"
+		"  - {service: e, oauth: {credentialFile: {path: ~/.x/a.json/e}}}\n"
+		"ward: {credentialFiles: [.x/a.json, .y]}\n";
+	auto_strv files = STRV_INIT;
+	struct err e = ERR_INIT;
+	struct kit *k = NULL;
+
+	(void)state;
+	assert_int_equal(kit_parse(text, strlen(text), "spec.yaml", &k, &e), 0);
+	kit_credential_files(k, "/home/agent", &files);
+	assert_int_equal(files.n, 3);
+	assert_string_equal(files.v[0], ".x/a.json");
+	assert_string_equal(files.v[1], ".y");
+	assert_string_equal(files.v[2], ".x/b.json");
+	kit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -680,6 +715,7 @@ int main(void)
 		cmocka_unit_test(test_bad_pattern),
 		cmocka_unit_test(test_known_fields_in_hint),
 		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_credential_files),
 		cmocka_unit_test(test_claude_seed),
 		cmocka_unit_test(test_codex_seed),
 		cmocka_unit_test(test_render),
