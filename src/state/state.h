@@ -100,4 +100,25 @@ int state_gc(const struct state_paths *p, struct err *e);
 int state_free_name(const struct state_paths *p, const char *agent, const char *workspace,
 		    char **ret, struct err *e);
 
+/*
+ * The volume of an agent: its credential files outside of any sandbox, below <data>/volumes/<agent>
+ * under the names that they have below the agent's home.
+ */
+struct state_volume {
+	char *agent;
+	uint64_t files;
+	uint64_t size;	  /* bytes */
+	int64_t modified; /* the newest file's time */
+};
+/* Absolute path of a file of the volume, whose directory is made; the file may be missing. */
+int state_volume_file(const struct state_paths *p, const char *agent, const char *file, char **ret,
+		      struct err *e);
+/* Those that hold something, by name. */
+int state_volumes(const struct state_paths *p, struct state_volume **ret, size_t *ret_n,
+		  struct err *e);
+void state_volumes_free(struct state_volume *list, size_t n);
+/* Remove every file, keep the directories: running boxes watch them. *ret_removed: how many. */
+int state_volume_clear(const struct state_paths *p, const char *agent, uint64_t *ret_removed,
+		       struct err *e);
+
 #endif
