@@ -189,6 +189,26 @@ void json_set_strv(struct json *object, const char *key, const struct strv *s)
 	json_set(object, key, list);
 }
 
+enum json_kind json_kind_of(const struct json *j)
+{
+	switch (json_object_get_type(object_of(j))) {
+	case json_type_boolean:
+		return JSON_BOOL;
+	case json_type_double:
+	case json_type_int:
+		return JSON_NUMBER;
+	case json_type_string:
+		return JSON_STRING;
+	case json_type_array:
+		return JSON_ARRAY;
+	case json_type_object:
+		return JSON_OBJECT;
+	case json_type_null:
+	default:
+		return JSON_NULL;
+	}
+}
+
 bool json_is_object(const struct json *j)
 {
 	return json_object_is_type(object_of(j), json_type_object);

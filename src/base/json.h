@@ -50,6 +50,8 @@ void json_set_uint(struct json *object, const char *key, uint64_t u);
 void json_set_bool(struct json *object, const char *key, bool b);
 void json_set_strv(struct json *object, const char *key, const struct strv *s);
 
+enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_kind json_kind_of(const struct json *j);
 bool json_is_object(const struct json *j);
 bool json_is_array(const struct json *j);
 bool json_is_string(const struct json *j);

@@ -3,18 +3,18 @@
  * harden: what the supervisor takes from itself once the box runs.
  *
  * Capabilities: none for an ordinary user's; as real root only what its work needs, to give a pty
- * or pipe to an id of the box and to signal its processes, and what a replaced proxy needs to drop
- * the rest itself.
+ * or pipe to an id of the box and to signal its processes, what a replaced proxy needs to drop the
+ * rest itself, and with credential files to follow, to reach them in the agent's home.
  *
  * Seccomp: a list of what neither it nor a proxy ever calls: other processes' memory, namespaces,
  * mounts, keys, modules, io_uring.  A list of refusals, because the proxy's successors inherit it
  * and bring a list of permissions of their own.
  *
- * Landlock leaves it: writing below the sandbox's directory and its runtime directory; the box's
- * devpts; reading and executing system directories, which only a replaced proxy needs (its loader,
- * libraries, resolver configuration and certificates).  The user's home, other sandboxes and
- * everything else on the host are out of reach, for the proxy's successors as well.  no_new_privs
- * goes with it.
+ * Landlock leaves it: writing below the sandbox's directory and its runtime directory; replacing
+ * files in the directories that hold the agent's credential files; the box's devpts; reading and
+ * executing system directories, which only a replaced proxy needs (its loader, libraries, resolver
+ * configuration and certificates).  The user's home, other sandboxes and everything else on the
+ * host are out of reach, for the proxy's successors as well.  no_new_privs goes with it.
  *
  * Not possible here: network rules (the proxy's successors inherit the domain and must dial) and
  * the signal scope (init was started before).  A kernel without Landlock has been refused by
@@ -43,6 +43,11 @@
 	 LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |                          \
 	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |                             \
 	 LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK)
+/* Where credential files are kept: replacing them, and no directory or socket. */
+#define STORE_ACCESS                                                                               \
+	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |                              \
+	 LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |                          \
+	 LANDLOCK_ACCESS_FS_MAKE_REG)
 #define FILE_ACCESS                                                                                \
 	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE)
 /* Everything of the first ABI: sixth to thirteenth are the kinds of files that can be made. */
@@ -114,6 +119,10 @@ static int landlock(struct supervisor *sup, struct err *e)
 		if (add_rule(ruleset, own[i].fd, own[i].access) < 0)
 			return err_sys(e, "Landlock: %s", own[i].name);
 	}
+	for (size_t i = 0; credentials_store_fd(sup, i) >= 0; i++) {
+		if (add_rule(ruleset, credentials_store_fd(sup, i), STORE_ACCESS) < 0)
+			return err_sys(e, "Landlock: credentials");
+	}
 	if (allow_system(ruleset, e) < 0)
 		return e->code;
 	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
@@ -135,7 +144,7 @@ int harden_no_files(struct err *e)
 
 /* --- capabilities ---------------------------------------------------------------------------- */
 
-static int drop_capabilities(struct err *e)
+static int drop_capabilities(const struct supervisor *sup, struct err *e)
 {
 	static const int kept[] = { CAP_CHOWN, CAP_KILL, CAP_SETPCAP };
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -144,6 +153,9 @@ static int drop_capabilities(struct err *e)
 
 	for (size_t i = 0; geteuid() == 0 && i < ARRAY_SIZE(kept); i++)
 		keep |= 1U << kept[i];
+	/* The homes' files belong to ids of the box; Landlock bounds which files that can be. */
+	if (keep && sup->credentials)
+		keep |= 1U << CAP_DAC_OVERRIDE;
 	/* The bounding set can be cut by root only; for others no_new_privs makes it void. */
 	for (int cap = 0; keep && cap < 64; cap++) {
 		if ((cap >= 32 || !(keep & 1U << cap)) &&
@@ -246,7 +258,7 @@ int supervisor_harden(struct supervisor *sup, struct err *e)
 	if (r == 0)
 		r = landlock(sup, e);
 	if (r == 0)
-		r = drop_capabilities(e);
+		r = drop_capabilities(sup, e);
 	if (r == 0)
 		r = filter(e);
 	return r < 0 ? err_prefix(e, "supervisor") : 0;

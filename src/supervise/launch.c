@@ -30,6 +30,23 @@
 
 /* --- parameters ------------------------------------------------------------------------------ */
 
+static struct json *credentials_to_json(const struct supervise_credentials *c)
+{
+	struct json *j = json_object();
+	struct json *files = json_array();
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct json *f = json_object();
+
+		json_set_string(f, "file", c->v[i].file);
+		json_set_string(f, "store", c->v[i].store);
+		json_append(files, f);
+	}
+	json_set_bool(j, "host", c->host);
+	json_set(j, "files", files);
+	return j;
+}
+
 void params_write(const struct supervise_params *p, struct buf *out)
 {
 	auto_json j = json_object();
@@ -41,6 +58,7 @@ void params_write(const struct supervise_params *p, struct buf *out)
 	json_set_string(j, "init_path", p->init_path);
 	json_set_string(j, "proxy_path", p->proxy_path);
 	json_set_uint(j, "grace_seconds", p->grace_seconds);
+	json_set(j, "credentials", credentials_to_json(&p->credentials));
 	json_set(j, "config", box_config_to_json(p->config));
 	json_write(j, false, out);
 }
@@ -53,6 +71,26 @@ static int get(const struct json *j, const char *key, char **ret, struct err *e)
 		return err_set(e, ERR_CORRUPT, -EINVAL, "supervisor parameters: no %s", key);
 	*ret = xstrdup(s);
 	return 0;
+}
+
+static int credentials_from_json(const struct json *j, struct supervise_credentials *ret,
+				 struct err *e)
+{
+	const struct json *files = json_get(j, "files");
+	size_t n = json_len(files);
+	int r = 0;
+
+	if (json_get_bool(j, "host", &ret->host) < 0 || n > SUPERVISE_CREDENTIALS_MAX)
+		return err_set(e, ERR_CORRUPT, -EINVAL, "supervisor parameters: credentials");
+	ret->v = xcalloc(n + 1, sizeof(*ret->v));
+	for (; r == 0 && ret->n < n; ret->n++) {
+		const struct json *f = json_at(files, ret->n);
+
+		r = get(f, "file", &ret->v[ret->n].file, e);
+		if (r == 0)
+			r = get(f, "store", &ret->v[ret->n].store, e);
+	}
+	return r;
 }
 
 int params_read(int fd, struct params *ret, struct err *e)
@@ -79,6 +117,8 @@ int params_read(int fd, struct params *ret, struct err *e)
 	if (r == 0 && json_get_uint(j, "grace_seconds", &p.grace_seconds) < 0)
 		r = err_set(e, ERR_CORRUPT, -EINVAL, "supervisor parameters: no grace_seconds");
 	if (r == 0)
+		r = credentials_from_json(json_get(j, "credentials"), &p.credentials, e);
+	if (r == 0)
 		r = box_config_from_json(json_get(j, "config"), &p.config, e);
 	if (r < 0) {
 		params_clear(&p);
@@ -96,6 +136,7 @@ void params_clear(struct params *p)
 	free(p->rules);
 	free(p->init_path);
 	free(p->proxy_path);
+	supervise_credentials_clear(&p->credentials);
 	box_config_free(p->config);
 	*p = (struct params){ 0 };
 }

@@ -5,7 +5,9 @@
  * Host side, one process per running box: launch.c starts it from a sealed copy of this program,
  * supervisor.c builds the box and owns its life, proxy_child.c keeps its proxy, harden.c confines
  * it, control.c serves clients, session*.c own programs, their pty or pipes, their ring of recent
- * output and their clients, recorder.c writes their logs, info.c measures.
+ * output and their clients, recorder.c writes their logs, info.c measures, credentials.c keeps the
+ * agent's login the same in the box and outside (credential_rules.c decides, credential_file.c
+ * touches the files).
  * Inside, PID 1, static: init.c reaps and starts programs on request, init_child.c is the way from
  * fork to execve, passwd.c knows users, init_sweep.c puts workspaces in order, copy.c packs and
  * unpacks.  What it says is untrusted.
@@ -28,6 +30,23 @@
 #include "spec/spec.h"
 #include "state/state.h"
 
+/* Files that are the same in the agent's home and outside, see credential_rules.c. */
+struct supervise_credential {
+	char *file;  /* below the home */
+	char *store; /* absolute; its directory is the caller's own and exists */
+};
+struct supervise_credentials {
+	bool host; /* the stores are the user's own files, not the agent's volume */
+	struct supervise_credential *v;
+	size_t n;
+};
+enum { SUPERVISE_CREDENTIALS_MAX = 16 };
+/* In the sandbox's directory: what both sides held when they were last the same. */
+#define SUPERVISE_CREDENTIALS_RECORD "credentials.json"
+void supervise_credentials_clear(struct supervise_credentials *c);
+/* What a crash may leave beside a credential file; owned by the caller. */
+char *supervise_credential_temporary(const char *file);
+
 struct supervise_params {
 	const struct sandbox *sandbox;
 	const struct box_config *config;
@@ -35,6 +54,7 @@ struct supervise_params {
 	const char *init_path;	/* libexec/ward/ward-init */
 	const char *proxy_path; /* libexec/ward/ward-proxy */
 	uint64_t grace_seconds; /* a box with nothing but init ends after this; 0: never */
+	struct supervise_credentials credentials;
 };
 /*
  * Start the supervisor of a stopped sandbox and wait until its box runs. lock_fd: from state_lock;

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 
 #include "base/buf.h"
@@ -253,6 +254,85 @@ void terminal_modes(struct terminal *t, uint32_t modes);
 /* Reset modes, drop answers that are still on their way (queries: some may be), restore. */
 void terminal_close(struct terminal *t, uint32_t modes, bool queries);
 
+/* --- credential files -------------------------------------------------------------------------
+ */
+
+/* Each has two copies: in the home of the box, and in the store (credential_rules.c). */
+enum credential_state {
+	CREDENTIAL_ABSENT,
+	CREDENTIAL_CONTENT,
+	CREDENTIAL_DAMAGED,  /* a file of its owner, but not a whole one (yet) */
+	CREDENTIAL_UNUSABLE, /* something that is never taken: a link, another user's, too large */
+	CREDENTIAL_STATE_MAX
+};
+enum credential_action {
+	CREDENTIAL_NOTHING,
+	CREDENTIAL_SAME, /* remember it as the base */
+	CREDENTIAL_TO_STORE,
+	CREDENTIAL_TO_HOME,
+	CREDENTIAL_REMOVE_STORE,
+	CREDENTIAL_REMOVE_HOME,
+	CREDENTIAL_RENEW, /* to the host's own file, if credential_renewal allows it */
+	CREDENTIAL_ACTION_MAX
+};
+struct credential_view {
+	enum credential_state home;
+	enum credential_state store;
+	bool equal;	   /* both have the same content */
+	bool home_is_base; /* content, and that of the base; never so without a base */
+	bool store_is_base;
+	bool settled;  /* the home's copy has not changed for as long as it takes */
+	bool starting; /* no program of the box has run yet */
+	bool seed;     /* the home's content is what the kit puts there */
+	bool host;     /* the store is the user's own file */
+};
+enum credential_action credential_decide(const struct credential_view *v);
+/*
+ * May a box replace the host's document by the new one? Only when both are JSON of exactly the same
+ * shape, and nothing but strings and numbers differ whose key names a token or its expiry. *out:
+ * what to write. -EBADMSG: no JSON; -EPERM: something else differs; -EALREADY: nothing does.
+ */
+int credential_renewal(const char *old, size_t old_len, const char *new, size_t new_len,
+		       struct buf *out);
+/* Is this a complete credential file, as its name wants it? Why not, or NULL. */
+const char *credential_check(const char *name, const char *bytes, size_t n);
+
+enum { CREDENTIAL_BYTES_MAX = 1 << 20 };
+struct credential_copy { /* as it was last read (credential_file.c) */
+	enum credential_state state;
+	const char *why; /* DAMAGED or UNUSABLE; static text */
+	struct stat st;
+	bool sure; /* it cannot have changed without its times telling */
+	struct buf bytes;
+	uint64_t hash;
+};
+struct credential_place {
+	int top;    /* directory; what is below belongs to somebody hostile, or to us */
+	char *path; /* below it */
+	uid_t uid;  /* who must own the file, and is given it */
+	gid_t gid;
+};
+/* Read it again; *ret_changed: it is not what it was. No link is followed, nothing blocks. */
+void credential_read(const struct credential_place *p, struct credential_copy *c,
+		     bool *ret_changed);
+/* Replace or remove what was seen. -EAGAIN: somebody else was there meanwhile, and that stays. */
+int credential_put(const struct credential_place *p, const struct credential_copy *seen,
+		   const void *bytes, size_t n);
+int credential_remove(const struct credential_place *p, const struct credential_copy *seen);
+
+/* Following both while the box runs (credentials.c). */
+struct credentials;
+struct supervisor;
+/* Open what it works on; *ret is NULL when the agent has no such files. */
+int credentials_open(struct supervisor *sup, struct err *e);
+/* Make both sides equal, before the first program runs, then watch. Never fails: what cannot be
+ * followed is noted. */
+void credentials_start(struct supervisor *sup);
+/* For the last time, when the programs are gone. */
+void credentials_finish(struct supervisor *sup);
+/* The directory of the i-th store, for harden.c; -1 when there is none. */
+int credentials_store_fd(const struct supervisor *sup, size_t i);
+
 /* --- the supervisor's own parts ------------------------------------------------------------- */
 
 /* Descriptors that the supervisor starts with. */
@@ -273,6 +353,7 @@ struct params {			/* supervise_params as the supervisor reads them */
 	char *init_path;
 	char *proxy_path;
 	uint64_t grace_seconds;
+	struct supervise_credentials credentials;
 };
 void params_write(const struct supervise_params *p, struct buf *out);
 int params_read(int fd, struct params *ret, struct err *e);
@@ -468,6 +549,7 @@ struct supervisor {
 	uint32_t status_of;
 	char *landlock;	   /* what the supervisor itself is confined to, for control_info */
 	long landlock_abi; /* of this kernel */
+	struct credentials *credentials; /* NULL: none to follow */
 	int64_t started_at;
 	bool init_gone;
 };

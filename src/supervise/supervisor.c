@@ -515,9 +515,13 @@ static int set_up(struct supervisor *sup, struct err *e)
 	if (r == 0)
 		r = write_state(sup, e);
 	if (r == 0)
+		r = credentials_open(sup, e);
+	if (r == 0)
 		r = supervisor_harden(sup, e);
 	if (r == 0)
 		r = proxy_child_watch(sup, e);
+	if (r == 0)
+		credentials_start(sup);
 	return r;
 }
 
@@ -530,6 +534,7 @@ static void tear_down(struct supervisor *sup)
 	}
 	proxy_child_stop(sup);
 	engine_relay_stop(sup);
+	credentials_finish(sup);
 	for (struct session *s = sup->sessions; s; s = s->next) {
 		session_exited(s, SIGKILL);
 		if (s->state != SESSION_STARTING)
