@@ -197,6 +197,8 @@ int envfile_parse_one(const char *text, char *const *inherit, struct strv *ret, 
 void cli_caller_env(struct strv *ret);
 int cli_session_env(struct cli *c, const struct spec *s, const struct kit *k, struct strv *ret,
 		    struct err *e);
+/* One line about what --credentials host takes from this machine; nothing with other modes. */
+void cli_say_credentials(const struct cli *c, const struct spec *s, const struct kit *k);
 /* The -e and --env-file values of this command line. */
 int cli_given_env(struct cli *c, struct strv *ret, struct err *e);
 void cli_session_size(struct spec_session *s); /* rows and cols of the user's terminal */
@@ -375,6 +377,7 @@ int cmd_cp(struct cli *c, struct err *e);
 int cmd_logs(struct cli *c, struct err *e);
 int cmd_kit(struct cli *c, struct err *e);
 int cmd_template(struct cli *c, struct err *e);
+int cmd_volume(struct cli *c, struct err *e);
 int cmd_version(struct cli *c, struct err *e);
 int cmd_help(struct cli *c, struct err *e);
 int cmd_completion(struct cli *c, struct err *e);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cli_internal.h"
@@ -129,6 +130,28 @@ static struct json *labels_json(const struct spec *s)
 	return j;
 }
 
+/* Those that follow, as the agent knows them; none when the kit is gone. */
+static struct json *credential_files_json(struct cli *c, const struct sandbox *box,
+					  const struct spec *s)
+{
+	struct json *list = json_array();
+	struct kit_extras extras = { 0 };
+	struct kit *kit = NULL;
+	auto_strv files = STRV_INIT;
+
+	kit_extras_of(s, box->dir, &extras);
+	if (kit_load(s->agent, c->engine.paths.config, &extras, &kit, NULL) == 0)
+		engine_credential_files(s, kit, c->engine.paths.home, &files);
+	for (size_t i = 0; i < files.n; i++) {
+		auto_free char *shown = fs_join("~", files.v[i]);
+
+		json_append(list, json_string(shown));
+	}
+	kit_free(kit);
+	kit_extras_clear(&extras);
+	return list;
+}
+
 static int inspect_one(struct cli *c, const char *name, struct json *list, struct err *e)
 {
 	struct sandbox *box = NULL;
@@ -158,6 +181,7 @@ static int inspect_one(struct cli *c, const char *name, struct json *list, struc
 		json_set_strv(j, "kits", &s->kits);
 		json_set(j, "kit_args", env_json(&s->kit_args));
 		json_set_string(j, "credentials", spec_credentials_name(s->credentials));
+		json_set(j, "credential_files", credential_files_json(c, box, s));
 		json_set_string(j, "agent_config", spec_agent_config_name(s->agent_config));
 		json_set_bool(j, "docker_socket", s->docker_socket);
 		json_set(j, "network", network_json(s));

@@ -592,6 +592,7 @@ static int start_and_run(struct cli *c, struct launch *l, struct err *e)
 	}
 	term_debug(c, "sandbox %s %s", l->spec->name, started ? "started" : "was running");
 	say_made(c, l);
+	cli_say_credentials(c, l->spec, l->q.kit);
 	cli_tell_ended(c, l->sandbox, l->spec, 0);
 	r = run_agent(c, l, e);
 	return r == 0 && c->v.detach ? print_name(l, e) : r;

@@ -247,11 +247,6 @@ static int set_credentials(struct cli *c, struct spec *s, struct err *e)
 		return err_set(e, ERR_INPUT, -EINVAL, "config.yaml: credentials '%s' is no mode",
 			       shown);
 	}
-	if (s->credentials == SPEC_CREDENTIALS_HOST) {
-		err_set(e, ERR_REFUSED, -ENOTSUP,
-			"credentials 'host' are not supported by the %s engine", c->ops->name);
-		return err_hint(e, "log in once inside, with --credentials sandbox");
-	}
 	return 0;
 }
 

@@ -2,15 +2,17 @@
 /*
  * session: what a program in a sandbox is given by the command line, and how its end is reported.
  *
- * Environment, later entries winning: the caller's terminal and locale variables, the kit's, those
- * given when the sandbox was made, those of this command line.  The engine puts its own below.  The
- * caller's are handed on apart, because they are adjusted to what the sandbox knows.
+ * Environment, later entries winning: the caller's terminal and locale variables, the kit's, with
+ * --credentials host the caller's keys for the agent, those given when the sandbox was made, those
+ * of this command line.  The engine puts its own below.  The caller's are handed on apart, because
+ * they are adjusted to what the sandbox knows.
  */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -97,6 +99,8 @@ int cli_session_env(struct cli *c, const struct spec *s, const struct kit *k, st
 		put_all(ret, &c->engine.config->env);
 	if (k)
 		put_all(ret, &k->env);
+	if (k && s->credentials == SPEC_CREDENTIALS_HOST)
+		engine_host_keys(k, ret);
 	put_all(ret, &s->env);
 	put_all(ret, &given);
 	return 0;
@@ -110,6 +114,27 @@ void cli_caller_env(struct strv *ret)
 		if (value && harmless(value))
 			strv_env_set(ret, terminal_names[i], value);
 	}
+}
+
+void cli_say_credentials(const struct cli *c, const struct spec *s, const struct kit *k)
+{
+	auto_strv files = STRV_INIT;
+	auto_strv keys = STRV_INIT;
+	auto_buf list = BUF_INIT;
+	struct stat st;
+
+	if (s->credentials != SPEC_CREDENTIALS_HOST)
+		return;
+	engine_host_files(k, c->engine.paths.home, &files);
+	engine_host_keys(k, &keys);
+	for (size_t i = 0; i + 1 < files.n; i += 2)
+		if (stat(files.v[i + 1], &st) == 0)
+			buf_printf(&list, "%s~/%s", list.len ? ", " : "", files.v[i]);
+	for (size_t i = 0; i < keys.n; i++)
+		buf_printf(&list, "%s%.*s", list.len ? ", " : "", (int)strcspn(keys.v[i], "="),
+			   keys.v[i]);
+	term_note(c, "credentials from this machine: %s",
+		  list.len ? buf_str(&list) : "none were found");
 }
 
 void cli_session_size(struct spec_session *s)

@@ -136,7 +136,9 @@
 		  .offset = VALUE(credentials),                                                    \
 		  .arg = "MODE",                                                                   \
 		  .choices = "sandbox|host|none",                                                  \
-		  .help = "Where the agent's credentials live (default sandbox)" },                \
+		  .help = "Log in inside, once for all sandboxes of the agent (sandbox, the "      \
+			  "default), use "                                                         \
+			  "this machine's login and keys (host), or neither (none)" },             \
 		{ .name = "agent-config",                                                          \
 		  .type = OPTION_STRING,                                                           \
 		  .offset = VALUE(agent_config),                                                   \
@@ -329,6 +331,12 @@ static const struct option template_options[] = {
 	OPTION_DEBUG,
 	OPTION_HELP,
 };
+static const struct option volume_options[] = {
+	OPTION_JSON,
+	OPTION_FORCE("No question is asked; one that is not there is no error"),
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
 static const struct option plain_options[] = { OPTION_HELP };
 /* clang-format on */
 
@@ -393,6 +401,10 @@ static const struct verb_example template_examples[] = {
 	{ "template pull python:3-slim", "bring an image here" },
 	{ "template ls", "what is here, how large it is, and who uses it" },
 	{ "template rm python:3-slim", "remove one that no sandbox uses" },
+};
+static const struct verb_example volume_examples[] = {
+	{ "volume ls", "which agents are logged in" },
+	{ "volume rm claude", "log Claude Code out in every sandbox" },
 };
 static const struct verb_example completion_examples[] = {
 	{ "completion bash > ~/.local/share/bash-completion/completions/ward", "install for bash" },
@@ -473,6 +485,12 @@ static const char template_text[] =
 	"pull brings an image here and prints its digest; what was interrupted is continued. ls "
 	"lists what is here. inspect prints JSON. rm removes templates; one that a sandbox uses "
 	"is refused. prune frees the space of what nothing leads to any more.";
+static const char volume_text[] =
+	"An agent's volume holds the files of its login. They appear in every sandbox of that "
+	"agent "
+	"that was made with --credentials sandbox (the default), and a login or renewal in one of "
+	"them appears in the others at once. Removing a sandbox does not log out; volume rm does, "
+	"in running and stopped sandboxes alike. A program that runs keeps what it has read.";
 static const char completion_text[] = "Prints a completion script for a shell.";
 
 const struct verb cli_verbs[] = {
@@ -640,6 +658,18 @@ const struct verb cli_verbs[] = {
 	  .max = UINT_MAX,
 	  .words = "pull|ls|inspect|rm|prune",
 	  .run = cmd_template },
+	{ .name = "volume",
+	  .operands = "ls | rm AGENT...",
+	  .summary = "List the agents' logins, or log out",
+	  .text = volume_text,
+	  TABLE(volume_options),
+	  EXAMPLES(volume_examples),
+	  .see_also = "run kit",
+	  .exits = VERB_EXITS_LISTING,
+	  .min = 1,
+	  .max = UINT_MAX,
+	  .words = "ls|rm",
+	  .run = cmd_volume },
 	{ .name = "version",
 	  .operands = "",
 	  .summary = "Print the version",

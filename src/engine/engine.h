@@ -118,6 +118,10 @@ struct engine_ops {
 		       int tar_fd, struct err *e);
 	int (*stop)(struct engine_context *c, const struct sandbox *s, unsigned grace_ms,
 		    struct err *e);
+	/* Remove the agent's credential files from a sandbox that shares them with the agent's
+	 * volume, which the caller has emptied. -EAGAIN without a message: it runs, and its
+	 * supervisor has not done so yet. */
+	int (*log_out)(struct engine_context *c, const struct sandbox *s, struct err *e);
 	/* Delete everything but the workspace. A box in which something runs is stopped when
 	 * `force`, else refused (-EBUSY); one that only idles is stopped in any case. */
 	int (*remove)(struct engine_context *c, struct sandbox *s, bool force, struct err *e);
@@ -141,5 +145,18 @@ int engine_docker_socket(const char *home, char **ret, struct err *e);
  * home); NULL when absent. A link that leads out of a workspace or volume of the spec (NULL: of
  * none) is passed over. */
 char *engine_find_host_agent(const struct kit *k, const char *home, const struct spec *s);
+
+/* credentials.c: what --credentials host takes from this machine. */
+
+/* "K=V" for each of the kit's key variables that the caller's environment has. */
+void engine_host_keys(const struct kit *k, struct strv *env);
+/* The kit's credential files that may be taken from the user's home, canonical, each behind its
+ * path below the home: "FILE", "/home/u/FILE", ... A file need not exist, its directory does; one
+ * in a directory that is not the agent's own is left out. */
+void engine_host_files(const struct kit *k, const char *home, struct strv *ret);
+
+/* The files that follow between a sandbox of this spec and the outside, below the agent's home. */
+void engine_credential_files(const struct spec *s, const struct kit *k, const char *home,
+			     struct strv *ret);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/tarball.h"
 #include "box/box.h"
 #include "engine/engine.h"
+#include "supervise/supervise.h"
 
 #define NATIVE_HOME	"/home/agent"
 #define NATIVE_LINK_DIR BOX_BIN_DIR
@@ -143,5 +144,14 @@ int native_take_ended(struct engine_context *c, const struct sandbox *s, struct 
 		      struct err *e);
 int native_logs(struct engine_context *c, const struct sandbox *s, uint32_t id, bool follow,
 		int out, struct err *e);
+
+/* credentials.c: what the supervisor is to follow; makes the volume's directories. */
+int native_credentials(const struct engine_context *c, const struct spec *s, const struct kit *k,
+		       struct supervise_credentials *ret, struct err *e);
+/* Are there credential files in the sandbox's home? k: NULL when the kit is gone. */
+bool native_has_credentials(const struct sandbox *s, const struct kit *k);
+/* Remove them; the caller holds the life lock. */
+int native_remove_credentials(const struct sandbox *s, const struct kit *k,
+			      const struct box_ids *ids, struct err *e);
 
 #endif

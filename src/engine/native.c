@@ -227,6 +227,7 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 	auto_free char *rules = NULL;
 	auto_free char *init_path = NULL;
 	auto_free char *proxy_path = NULL;
+	struct supervise_credentials credentials = { 0 };
 	struct supervise_params p;
 	int r;
 
@@ -249,15 +250,19 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 		r = native_helper("ward-proxy", &proxy_path, e);
 	if (r == 0)
 		r = native_provision_begin(s, l.spec, l.kit, e);
+	if (r == 0)
+		r = native_credentials(c, l.spec, l.kit, &credentials, e);
 	if (r == 0) {
 		p = (struct supervise_params){ .sandbox = s,
 					       .config = b,
 					       .rules = rules,
 					       .init_path = init_path,
 					       .proxy_path = proxy_path,
-					       .grace_seconds = c->config->grace_seconds };
+					       .grace_seconds = c->config->grace_seconds,
+					       .credentials = credentials };
 		r = supervise_start(&p, lock_fd, e);
 	}
+	supervise_credentials_clear(&credentials);
 	box_config_free(b);
 	native_loaded_clear(&l);
 	return r;
@@ -501,6 +506,26 @@ static int native_remove(struct engine_context *c, struct sandbox *s, bool force
 	return state_remove(&c->paths, s, e);
 }
 
+static int native_log_out(struct engine_context *c, const struct sandbox *s, struct err *e)
+{
+	auto_close int lock = -1;
+	struct native_loaded l = { 0 };
+	struct box_ids ids;
+	int r;
+
+	/* A kit that is gone is no reason to stay logged in. */
+	(void)native_load(c, s, &l, NULL);
+	r = native_has_credentials(s, l.kit) ? state_lock(s, &lock, e) : 0;
+	if (r == -EWOULDBLOCK) {
+		r = -EAGAIN;
+	} else if (r == 0 && lock >= 0) {
+		r = ids_read(s, &ids, e);
+		r = r == 0 ? native_remove_credentials(s, l.kit, &ids, e) : r == -ENOENT ? 0 : r;
+	}
+	native_loaded_clear(&l);
+	return r < 0 && r != -EAGAIN ? err_prefix(e, "sandbox '%s'", native_name(s)) : r;
+}
+
 const struct engine_ops engine_native = {
 	.name = "native",
 	.capabilities = ENGINE_CAP_TEMPLATE_HOST | ENGINE_CAP_TEMPLATE_DIR |
@@ -521,5 +546,6 @@ const struct engine_ops engine_native = {
 	.copy_out = native_copy_out,
 	.copy_in = native_copy_in,
 	.stop = native_stop,
+	.log_out = native_log_out,
 	.remove = native_remove,
 };

@@ -252,10 +252,17 @@ static bool has_file(const struct box_config *b, const char *path)
 void native_kit_files(struct box_config *b, const struct spec *s, const struct kit *k,
 		      const struct user_config *u)
 {
+	auto_strv env = STRV_INIT;
+	auto_strv keys = STRV_INIT;
 	struct kit_vars vars = { .workdir = s->workspaces[0].path,
 				 .home = NATIVE_HOME,
-				 .env = &s->env };
+				 .env = &env };
 
+	/* The first of a name holds. */
+	strv_extend(&env, &s->env);
+	if (s->credentials == SPEC_CREDENTIALS_HOST)
+		engine_host_keys(k, &keys);
+	strv_extend(&env, &keys);
 	for (size_t i = 0; i < k->nfiles; i++)
 		add_kit_file(b, &k->files[i], &vars, u);
 	for (size_t i = 0; i < u->n; i++) {

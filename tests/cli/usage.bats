@@ -29,7 +29,12 @@ teardown() {
 	outcome run -Z shell
 	outcome run --network shut shell
 	outcome run --credentials lent shell
-	outcome run --credentials host shell
+	outcome volume
+	outcome volume lend
+	outcome volume ls x
+	outcome volume rm
+	outcome volume rm ../x
+	outcome volume rm nothing
 	outcome run --rm -d shell
 	outcome run --json shell
 	outcome run -e '=x' shell
