@@ -55,7 +55,7 @@ install_package() { # PACKAGE VERSION
 
 # The version that is there, as its package says it: asking the program would start it.
 installed_version() { # PACKAGE
-	sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$dir/lib/node_modules/$1/package.json" 2>/dev/null | head -n 1
+	sed -n 's/^[[:space:]]*"version": *"\([^"]*\)".*/\1/p' "$dir/lib/node_modules/$1/package.json" 2>/dev/null | head -n 1
 }
 
 status=0
