@@ -266,7 +266,7 @@ static int add_volumes(struct box_plan *p, const struct box_config *c, struct er
 		if (v->tmpfs) {
 			add_tmpfs_volume(p, v, flags);
 		} else if (in_home) {
-			op = add_op(p, BOX_OP_DIR, BOX_F_AGENT | BOX_F_YIELD, v->path, NULL);
+			op = add_op(p, BOX_OP_DIR, flags | BOX_F_AGENT, v->path, NULL);
 			op->mode = v->mode ? v->mode : VOLUME_MODE;
 		} else {
 			add_op(p, BOX_OP_BIND, flags | SAFE | BOX_F_REACHABLE, v->path, source);

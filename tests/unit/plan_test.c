@@ -287,7 +287,7 @@ static void volumes(void **state)
 			    "/home/u/.local/share/ward/sandboxes/0123/volumes/%svar%slib%stool");
 	assert_false(op->flags & BOX_F_RO);
 	op = &p.ops[find_op(&p, BOX_OP_DIR, "/home/agent/.cache/tool")];
-	assert_int_equal(op->flags, BOX_F_AGENT | BOX_F_YIELD);
+	assert_int_equal(op->flags, BOX_F_AGENT | BOX_F_YIELD | BOX_F_NOFOLLOW);
 	op = &p.ops[find_op(&p, BOX_OP_TMPFS, "/scratch")];
 	assert_int_equal(op->size, 16 << 20);
 	assert_int_equal(op->mode, 0755);
