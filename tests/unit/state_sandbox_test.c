@@ -486,6 +486,30 @@ static void test_many(void **state)
 	state_list_free(list, n);
 }
 
+/* Makes a directory in the sandbox that is being made, then does as `arg` says. */
+static int add_more(int dirfd, void *arg, struct err *e)
+{
+	assert_int_equal(mkdirat(dirfd, "more", 0700), 0);
+	assert_int_equal(faccessat(dirfd, "spec.json", F_OK, 0), -1); /* not committed yet */
+	return *(int *)arg ? err_set(e, ERR_INPUT, *(int *)arg, "no more") : 0;
+}
+
+static void test_filled_by_the_caller(void **state)
+{
+	struct fixture *f = *state;
+	auto_json spec = make_spec(1, "one", "shell", "/srv");
+	struct sandbox *s = NULL;
+	int result = -EPERM;
+
+	assert_int_equal(state_create(&f->paths, spec, add_more, &result, &s, &f->e), -EPERM);
+	assert_null(s);
+	assert_int_equal(state_find(&f->paths, "one", &s, &f->e), -ENOENT);
+	result = 0;
+	assert_int_equal(state_create(&f->paths, spec, add_more, &result, &s, &f->e), 0);
+	assert_int_equal(faccessat(s->dirfd, "more", F_OK, 0), 0);
+	sandbox_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -493,6 +517,7 @@ int main(void)
 		state_test(test_names_refused),
 		state_test(test_bad_specs_refused),
 		state_test(test_taken),
+		state_test(test_filled_by_the_caller),
 		state_test(test_one_per_workspace),
 		state_test(test_find),
 		state_test(test_ambiguous_prefix),
