@@ -178,20 +178,27 @@ int native_template(struct engine_context *c, struct spec_template *t, enum engi
 
 /* --- what the configuration means ------------------------------------------------------------- */
 
-/* Variables that say how the box is, not the image. */
-static const char *const box_variables[] = { "HOME",	   "USER",	    "LOGNAME",
-					     "PWD",	   "OLDPWD",	    "HOSTNAME",
-					     "TERM",	   "HTTP_PROXY",    "HTTPS_PROXY",
-					     "ALL_PROXY",  "NO_PROXY",	    "FTP_PROXY",
-					     "http_proxy", "https_proxy",   "all_proxy",
-					     "no_proxy",   "ftp_proxy",	    "NODE_USE_ENV_PROXY",
-					     "IS_SANDBOX", "WORKSPACE_DIR", "WARD_SANDBOX" };
+/* Variables that say how the box is, not the image; with a star, what begins so. */
+static const char *const box_variables[] = {
+	"HOME",	      "USER",	       "LOGNAME",
+	"PWD",	      "OLDPWD",	       "HOSTNAME",
+	"TERM",	      "HTTP_PROXY",    "HTTPS_PROXY",
+	"ALL_PROXY",  "NO_PROXY",      "FTP_PROXY",
+	"http_proxy", "https_proxy",   "all_proxy",
+	"no_proxy",   "ftp_proxy",     "NODE_USE_ENV_PROXY",
+	"IS_SANDBOX", "WORKSPACE_DIR", "BASH_ENV",
+	"ENV",	      "GIT_CONFIG_*",  "WARD_*",
+};
 
 static bool is_box_variable(const char *key)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(box_variables); i++)
-		if (strcmp(key, box_variables[i]) == 0)
+	for (size_t i = 0; i < ARRAY_SIZE(box_variables); i++) {
+		size_t n = strlen(box_variables[i]) - 1;
+
+		if (box_variables[i][n] == '*' ? strncmp(key, box_variables[i], n) == 0
+					       : strcmp(key, box_variables[i]) == 0)
 			return true;
+	}
 	return false;
 }
 
