@@ -153,7 +153,8 @@ run_bats() { # SUITE USER ROOTFS
 	[ "${CI:-}" = true ] && skips=("$repo/tests/skips.txt")
 	# shellcheck disable=SC2086 # WARD_BATS is a list of arguments
 	become "$user" env "WARD=$WARD" "WARD_REPO=$top/repo" ${WARD_FIXTURES:+"WARD_FIXTURES=$WARD_FIXTURES"} \
-		${WARD_AGENTS:+"WARD_AGENTS=$WARD_AGENTS"} ${3:+"WARD_ROOTFS=$3"} ${CI:+"CI=$CI"} \
+		${WARD_AGENTS:+"WARD_AGENTS=$WARD_AGENTS"} ${3:+"WARD_ROOTFS=$3"} \
+		${3:+"WARD_ROOTFS_TAR=$cache/rootfs.tar"} ${CI:+"CI=$CI"} \
 		TERM=xterm timeout --kill-after=30 "$seconds_per_suite" \
 		bats --formatter tap ${WARD_BATS:-} "${files[@]}" >"$top/$suite.$user.tap" 2>&1 </dev/null &
 	# In a process group of its own, so that Ctrl-C does not reach it.

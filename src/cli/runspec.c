@@ -309,21 +309,23 @@ static enum engine_pull pull_choice(const struct cli *c)
 	return ENGINE_PULL_MISSING;
 }
 
-/* Parsed, and when it is an image, ready. */
+/* When it is an image, make it ready. On failure it is cleared. */
+static int ready_template(struct cli *c, enum engine_pull pull, struct spec_template *t,
+			  struct err *e)
+{
+	int r = t->kind == SPEC_TEMPLATE_IMAGE ? c->ops->template(&c->engine, t, pull, e) : 0;
+
+	if (r < 0)
+		spec_template_clear(t);
+	return r;
+}
+
 static int prepare_template(struct cli *c, const char *text, enum engine_pull pull,
 			    struct spec_template *ret, struct err *e)
 {
-	struct spec_template t = { 0 };
-	int r = parse_template(c, text, &t, e);
+	int r = parse_template(c, text, ret, e);
 
-	if (r == 0 && t.kind == SPEC_TEMPLATE_IMAGE)
-		r = c->ops->template(&c->engine, &t, pull, e);
-	if (r < 0) {
-		spec_template_clear(&t);
-		return r;
-	}
-	*ret = t;
-	return 0;
+	return r < 0 ? r : ready_template(c, pull, ret, e);
 }
 
 /* An image that was brought here for the agent: the one that its kit names. */
@@ -356,8 +358,9 @@ int run_template_choose(struct cli *c, const struct kit *k, struct spec_template
 	int r;
 
 	if (c->v.template) {
-		r = prepare_template(c, c->v.template, pull_choice(c), ret, e);
-		return r < 0 ? bad_option("template", e) : 0;
+		r = parse_template(c, c->v.template, ret, e);
+		return r < 0 ? bad_option("template", e)
+			     : ready_template(c, pull_choice(c), ret, e);
 	}
 	if (config && config->template) {
 		r = prepare_template(c, config->template, pull_choice(c), ret, e);

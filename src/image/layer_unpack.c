@@ -4,7 +4,7 @@
  *
  * Request: {"diff_id", "blob_size", "ids", "max": {"bytes", "entries", "stream", "seconds"}}.
  * Descriptor 3 is the blob, whose own digest was verified when it came into the store; 4 the empty
- * directory.  Result: the members of struct layer_stats.
+ * directory.  Result: the members of struct layer_stats, and the most memory that it took.
  *
  * One pass: read, inflate, digest, parse, place.  The digest of the uncompressed archive is
  * compared at the end, whatever followed the archive in the stream included; the caller gives the
@@ -18,6 +18,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -210,6 +211,7 @@ int layer_unpack_verb(const struct json *request, struct json **ret, struct err 
 {
 	struct layer_request q = { 0 };
 	struct layer_stats stats = { 0 };
+	struct rusage usage;
 	struct json *j;
 	int r = read_request(request, &q, e);
 
@@ -226,6 +228,8 @@ int layer_unpack_verb(const struct json *request, struct json **ret, struct err 
 	json_set_uint(j, "xattrs", stats.xattrs);
 	json_set_uint(j, "owners", stats.owners);
 	json_set_bool(j, "opaque_root", stats.opaque_root);
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
+		json_set_uint(j, "memory_kib", (uint64_t)usage.ru_maxrss);
 	*ret = j;
 	return 0;
 }

@@ -187,6 +187,6 @@ teardown() {
 	assert_output_has "-t dir:PATH"
 	run ward create --pull-template never -t python:3-slim shell
 	assert_status 125
-	assert_output_has "option --template: template 'python:3-slim': it is not on this machine"
+	assert_output_has "ward: template 'python:3-slim': it is not on this machine"
 	assert_output_has "hint: ward template pull python:3-slim"
 }

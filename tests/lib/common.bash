@@ -12,6 +12,7 @@
 #   WARD_REPO      the tree that the tests are from  (default: two directories up)
 #   WARD_FIXTURES  directory of shared fixtures; tests that need it skip without
 #   WARD_ROOTFS    root file system for `-t dir:`, unpacked for this user; the same
+#   WARD_ROOTFS_TAR  the archive that it comes from; the same
 #   WARD_AGENTS    directory whose bin/ has the real agents; the same
 #   WAIT_SECONDS   bound of wait_for (default 20)
 

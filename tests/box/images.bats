@@ -1,0 +1,377 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Templates that are images: what the box shows of them, what of their configuration counts, and that
+# hostile ones reach nothing and leave nothing.
+
+bats_require_minimum_version 1.5.0
+
+load ../lib/common
+load ../lib/cli
+
+setup() {
+	common_setup
+	need busybox umoci
+	STORE="$XDG_DATA_HOME/ward/templates"
+	mkdir project images
+	cd project
+}
+
+teardown() {
+	common_teardown
+}
+
+layers() {
+	python3 "$WARD_REPO/tests/lib/mklayers.py" "$@"
+}
+
+# image NAME [OPTION...] LAYER...: an OCI layout in images/NAME.
+image() {
+	local name=$1
+	shift
+	python3 "$WARD_REPO/tests/lib/mkimage.py" "$TEST_DIR/images/$name" latest "$@"
+}
+
+# A root file system of busybox in images/small.tar.
+small() {
+	layers small "$TEST_DIR/small.tar"
+	image small "$TEST_DIR/small.tar" "$@" >/dev/null
+}
+
+need_rootfs_tar() {
+	[ -f "${WARD_ROOTFS_TAR:-/nonexistent}" ] || skip "no root file system (WARD_ROOTFS)"
+}
+
+one_id() {
+	[ "$(id -u)" -ne 0 ] && ! grep -q "^$(id -un):" /etc/subuid
+}
+
+# Unpacked layers, and what is no complete one.
+unpacked() {
+	find "$STORE/layers" -mindepth 2 -maxdepth 2 2>/dev/null
+}
+
+# Nothing in the store is half there: every layer has its name, nothing is on its way.
+assert_store_whole() {
+	local entry
+	for entry in $(unpacked); do
+		[[ "${entry##*/}" =~ ^[0-9a-f]{64}$ ]] || fail "left in the store: $entry" || return 1
+		[ -f "$entry/layer.json" ] && [ -d "$entry/fs" ] || fail "half a layer: $entry" || return 1
+	done
+	find "$STORE/blobs" -type f | while read -r entry; do
+		[[ "$entry" == */sha256/* ]] || fail "left in the store: $entry" || return 1
+		assert_equal "$(sha256sum <"$entry" | cut -d' ' -f1)" "${entry##*/}" || return 1
+	done
+}
+
+@test "an image: its programs, its environment below everybody's, and nothing of the host's" {
+	export HOST_SECRET=leaked
+	small --config '{"config": {"Env": ["FROM_IMAGE=yes", "HOST_SECRET", "A=b=c", "MINE=image", "HOME=/nowhere",
+		"HTTP_PROXY=http://192.0.2.1", "PATH=/opt/image:/usr/bin:/bin"], "WorkingDir": "/var/lib",
+		"User": "nobody", "Entrypoint": ["/bin/false"], "Labels": {"x": "--privileged"},
+		"ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}}}'
+	ward run -q -e MINE=user -t "oci:$TEST_DIR/images/small" shell -- -c 'id -un; pwd; env' >out
+	assert_equal "$(sed -n 2p out)" "$PWD"
+	grep -x FROM_IMAGE=yes out
+	grep -x A=b=c out
+	grep -x MINE=user out
+	grep -x HOME=/home/agent out
+	grep -x HTTP_PROXY=http://127.0.0.1:3128 out
+	grep -x PATH=/home/agent/.local/bin:/run/ward/bin:/opt/image:/usr/bin:/bin out
+	refute grep HOST_SECRET out
+	one_id || assert_equal "$(sed -n 1p out)" agent
+	# The control: a variable that is given by name does come in.
+	assert_equal "$(ward run -q -e HOST_SECRET shell -- -c 'echo $HOST_SECRET')" leaked
+	# The image asked for a volume and a port; there is neither.
+	refute ward exec "$(ward ls -q)" test -e /data
+}
+
+@test "layers on layers: removed, replaced, opaque" {
+	small
+	layers changes "$TEST_DIR"/{1,2,3}.tar
+	image big --gzip "$TEST_DIR"/{small,1,2,3}.tar >/dev/null
+	ward run -q -t "oci:$TEST_DIR/images/big" shell -- -c '
+		cd /t && ls -d gone removed 2>/dev/null; ls opaque; cat replaced/below file-over-dir back dir-over-link/z
+		echo; ls dir-over-link; readlink link-over-dir; stat -c "%a" .; stat -c "%a %h" hard1 hard2 hard3' >out
+	assert_equal "$(cat out)" "$(printf '%s\n' new newer twotwothreethree z kept 751 '644 3' '644 3' '644 3')"
+}
+
+@test "the tree inside is the one that umoci unpacks" {
+	need_rootfs_tar
+	need jq
+	local owners=() hidden=() shown=(/t /usr /var/lib/dpkg /bin) at="$TEST_DIR/umoci"
+	# Below one id every owner is the same, and outside what nobody may read is not read.
+	one_id && owners=(--no-owners) hidden=(closed)
+	layers changes "$TEST_DIR"/{1,2,3}.tar
+	image real --gzip "$WARD_ROOTFS_TAR" "$TEST_DIR"/{1,2,3}.tar >/dev/null
+	cp "$WARD_REPO/tests/lib/tree.py" .
+	ward run -q -t "oci:$TEST_DIR/images/real" shell -- -c true
+	local box
+	box=$(ward ls -q)
+	# Whose attributes and modes one id may not read, root inside may.
+	for dir in "${shown[@]}"; do
+		ward exec -u root "$box" python3 "$PWD/tree.py" "${owners[@]}" "$dir" "${hidden[@]}"
+	done >inside
+	if [ "$(id -u)" -eq 0 ]; then
+		umoci unpack --image "$TEST_DIR/images/real:latest" "$at" >/dev/null
+		for dir in "${shown[@]}"; do python3 tree.py "$at/rootfs$dir"; done >outside
+	elif one_id; then
+		umoci unpack --rootless --image "$TEST_DIR/images/real:latest" "$at" >/dev/null
+		for dir in "${shown[@]}"; do python3 tree.py --no-owners "$at/rootfs$dir" "${hidden[@]}"; done >outside
+	else
+		chmod 0777 "$TEST_DIR" # where root of the namespace is somebody else
+		mmdebstrap --unshare-helper umoci unpack --image "$TEST_DIR/images/real:latest" "$at" >/dev/null
+		for dir in "${shown[@]}"; do
+			mmdebstrap --unshare-helper python3 tree.py "$at/rootfs$dir"
+		done >outside
+	fi
+	[ "$(wc -l <outside)" -gt 5000 ]
+	diff outside inside
+	assert_store_whole
+	# Each layer in little memory.
+	local peak
+	peak=$(cat "$STORE"/layers/*/*/layer.json | jq -s 'map(.memory_kib) | max')
+	echo "peak $peak KiB"
+	[ "$peak" -lt 65536 ]
+}
+
+@test "sudo apt-get install works in an image, and the layers do not change" {
+	need_rootfs_tar
+	one_id && skip "needs a root inside"
+	image real "$WARD_ROOTFS_TAR" >/dev/null
+	ward run -q -t "oci:$TEST_DIR/images/real" shell -- -c \
+		'sudo apt-get update -q && sudo apt-get install -q -y hello' >log 2>&1 || fail "$(cat log)"
+	run ward run -q shell -- -c hello
+	assert_output_has "Hello, world!"
+	[ -z "$(find "$STORE"/layers/*/*/fs/usr/bin -name hello)" ]
+}
+
+@test "archives: what skopeo and docker save write, compressed or not" {
+	small --docker "$TEST_DIR/saved.tar"
+	tar -C "$TEST_DIR/images/small" -cf "$TEST_DIR/oci.tar" .
+	gzip -k "$TEST_DIR/saved.tar"
+	local t
+	for t in "oci-archive:$TEST_DIR/oci.tar" "docker-archive:$TEST_DIR/saved.tar" \
+		"docker-archive:$TEST_DIR/saved.tar.gz" "oci:$TEST_DIR/images/small:latest"; do
+		run ward run -q --rm -t "$t" shell -- -c 'echo from image'
+		assert_status 0
+		assert_equal "$output" "from image"
+	done
+	# The same layers: one unpacked directory.
+	assert_equal "$(unpacked | wc -l)" 1
+	assert_store_whole
+}
+
+@test "a tag that moves does not move the sandbox" {
+	small
+	layers file "$TEST_DIR/v1.tar" v=1
+	layers file "$TEST_DIR/v2.tar" v=2
+	image moving "$TEST_DIR"/{small,v1}.tar >/dev/null
+	ward run -q --name box -t "oci:$TEST_DIR/images/moving" shell -- -c true
+	ward stop box
+	image moving "$TEST_DIR"/{small,v2}.tar >/dev/null
+	assert_equal "$(ward exec box cat /v)" 1
+	ward run -q --name new -t "oci:$TEST_DIR/images/moving" shell -- -c true
+	assert_equal "$(ward exec new cat /v)" 2
+	ward stop box
+	rm -r "$TEST_DIR/images/moving"
+	assert_equal "$(ward exec box cat /v)" 1
+	[[ "$(ward inspect box | jq -r '.[0].template.digest')" == sha256:* ]]
+}
+
+@test "127 layers" {
+	small
+	local i all=()
+	for i in $(seq 126); do
+		layers file "$TEST_DIR/l$i.tar" "d/$i=$i"
+		all+=("$TEST_DIR/l$i.tar")
+	done
+	image many "$TEST_DIR/small.tar" "${all[@]}" >/dev/null
+	run ward run -q -t "oci:$TEST_DIR/images/many" shell -- -c 'ls /d | wc -l; cat /d/1 /d/126'
+	assert_status 0
+	assert_equal "$output" $'126\n1126'
+	image toomany "$TEST_DIR/small.tar" "${all[@]}" "$TEST_DIR/small.tar" >/dev/null
+	run ward create -t "oci:$TEST_DIR/images/toomany" --name other shell
+	assert_status 125
+	assert_output_has 127
+}
+
+@test "a layer whose top is opaque hides everything below it" {
+	small
+	layers file "$TEST_DIR/below.tar" below=1
+	python3 - "$TEST_DIR" <<-'PY'
+		import io, sys, tarfile
+		with tarfile.open(sys.argv[1] + "/opaque.tar", "w") as out:
+		    out.addfile(tarfile.TarInfo(".wh..wh..opq"), io.BytesIO(b""))
+		    with tarfile.open(sys.argv[1] + "/small.tar") as small:
+		        for t in small:
+		            out.addfile(t, small.extractfile(t) if t.isreg() else None)
+	PY
+	image control "$TEST_DIR"/{below,small}.tar >/dev/null
+	image opaque "$TEST_DIR"/{below,opaque}.tar >/dev/null
+	ward run -q --rm -t "oci:$TEST_DIR/images/control" shell -- -c 'test -e /below'
+	run ward run -q --rm -t "oci:$TEST_DIR/images/opaque" shell -- -c 'test -e /below'
+	assert_status 1
+}
+
+@test "hostile layers reach nothing outside and leave nothing half made" {
+	need_fixtures
+	small
+	export SENTINEL="$TEST_DIR/sentinel"
+	mkdir "$SENTINEL"
+	echo keep >"$SENTINEL/secret"
+	python3 "$WARD_FIXTURES/mkhostile.py" "$TEST_DIR/hostile" >/dev/null
+	local before after name expect files count=0
+	before=$(snapshot "$SENTINEL")
+	while IFS=$'\t' read -r name expect files; do
+		local paths=("$TEST_DIR/small.tar")
+		for file in $files; do paths+=("$TEST_DIR/hostile/$file"); done
+		image "h-$name" --config '{"config": {"WorkingDir": "/work/sub"}}' "${paths[@]}" >/dev/null
+		status=0
+		output=$(ward run -q --rm --name "h-$name" -t "oci:$TEST_DIR/images/h-$name" shell -- \
+			-c 'test -c /dev/null && echo ran' 2>&1 </dev/null) || status=$?
+		echo "$name ($expect): $status $output"
+		# A box that runs has a /dev/null that is one, whatever the image made of /dev.
+		case $expect in
+		reject | limit-or-reject) [ "$status" -ne 0 ] ;;
+		*) [ "$status" -ne 0 ] || [ "$output" = ran ] ;;
+		esac
+		# Whoever is refused is told, in words and not by a signal.
+		[ "$status" -eq 0 ] || [[ "$output" == *"ward: "* ]]
+		after=$(snapshot "$SENTINEL")
+		assert_equal "$after" "$before"
+		assert_store_whole
+		ward rm -f "h-$name" >/dev/null 2>&1 || true
+		count=$((count + 1))
+	done < <(jq -r '.[] | [.name, .expect, (.layers | join(" "))] | @tsv' "$TEST_DIR/hostile/manifest.json")
+	[ "$count" -ge 44 ]
+	# The control: the same layers in the way of a careless program do reach it.
+	mkdir careless
+	tar -C careless -xf "$TEST_DIR/hostile/sym-then-write.0.tar" 2>/dev/null || true
+	tar -P -C careless -xf "$TEST_DIR/hostile/absolute.0.tar"
+	[ "$(snapshot "$SENTINEL")" != "$before" ]
+}
+
+@test "images that are not what they say are refused, and the store stays as it was" {
+	small
+	local good="$TEST_DIR/images/small" bad="$TEST_DIR/images/bad" before kind
+	ward run -q --rm -t "oci:$good" shell -- -c true
+	before=$(cd "$STORE" && find . -type f -path './blobs/*' | sort)
+	for kind in digest size escape index loop big truncated user; do
+		rm -rf "$bad"
+		cp -r "$good" "$bad"
+		python3 - "$bad" "$kind" <<-'PY'
+			import hashlib, json, os, sys
+			top, kind = sys.argv[1:]
+			def path(d): return os.path.join(top, "blobs/sha256", d.split(":")[1])
+			def put(data):
+			    d = "sha256:" + hashlib.sha256(data).hexdigest()
+			    open(path(d), "wb").write(data)
+			    return {"digest": d, "size": len(data)}
+			index = json.load(open(top + "/index.json"))
+			entry = index["manifests"][0]
+			manifest = json.load(open(path(entry["digest"])))
+			layer = manifest["layers"][0]
+			# Other bytes than in the good image, so that nothing of it is in the store.
+			data = open(path(layer["digest"]), "rb").read() + b"\0" * 512
+			layer.update(put(data))
+			config = json.load(open(path(manifest["config"]["digest"])))
+			config["rootfs"]["diff_ids"] = [layer["digest"]]
+			if kind == "digest": open(path(layer["digest"]), "r+b").write(b"x")
+			if kind == "size": layer["size"] += 1
+			if kind == "truncated": open(path(layer["digest"]), "r+b").truncate(1000)
+			if kind == "escape": layer["digest"] = "sha256:../../x"
+			if kind == "user": config["config"]["User"] = "1abc"
+			manifest["config"].update(put(json.dumps(config).encode()))
+			if kind == "big": manifest["annotations"] = {"x": "y" * (5 << 20)}
+			entry.update(put(json.dumps(manifest).encode()))
+			if kind == "index":
+			    # A manifest that is called an index.
+			    entry["mediaType"] = "application/vnd.oci.image.index.v1+json"
+			if kind == "loop":
+			    inner = dict(entry)
+			    for _ in range(6):
+			        inner = dict(mediaType="application/vnd.oci.image.index.v1+json",
+			            **put(json.dumps({"schemaVersion": 2, "manifests": [inner]}).encode()))
+			    entry.update(inner)
+			json.dump(index, open(top + "/index.json", "w"))
+		PY
+		run ward create --name bad -t "oci:$bad" shell
+		echo "$kind: $output"
+		assert_status 125
+		[[ "${lines[0]}" == "ward: template 'oci:"* ]]
+		refute ward inspect bad
+		assert_store_whole
+	done
+	[ ! -e "$XDG_DATA_HOME/ward/x" ] && [ ! -e "$STORE/x" ]
+	ward run -q --rm -t "oci:$good" shell -- -c true
+}
+
+@test "users that an image cannot have" {
+	local user
+	layers small "$TEST_DIR/small.tar"
+	for user in 1abc -1 4294967296 0:x ../../etc/passwd; do
+		image user --config "{\"config\": {\"User\": \"$user\"}}" "$TEST_DIR/small.tar" >/dev/null
+		run ward create --name bad -t "oci:$TEST_DIR/images/user" shell
+		[ "$user" = 0:x ] && [ "$status" -eq 0 ] && { ward rm -f bad; continue; }
+		echo "$user: $output"
+		assert_status 125
+		assert_output_has "User"
+	done
+	for user in "" root 0 1000:1000 node www-data:33; do
+		image user --config "{\"config\": {\"User\": \"$user\"}}" "$TEST_DIR/small.tar" >/dev/null
+		ward create -q --name good -t "oci:$TEST_DIR/images/user" shell >/dev/null
+		ward rm -f good
+	done
+}
+
+@test "who unpacks the same image at the same time waits" {
+	small
+	layers many "$TEST_DIR/many.tar" 3000
+	image busy --gzip "$TEST_DIR"/{small,many}.tar >/dev/null
+	local i
+	for i in 1 2 3 4; do
+		ward run -q --name "box$i" -t "oci:$TEST_DIR/images/busy" shell -- -c 'cat /many/29/2999 | wc -c' \
+			>"out$i" 2>"err$i" </dev/null 3>&- &
+	done
+	wait
+	for i in 1 2 3 4; do
+		assert_equal "$(cat "err$i")" ""
+		assert_file "out$i" 200
+	done
+	assert_equal "$(unpacked | wc -l)" 2
+	assert_store_whole
+}
+
+@test "killed at any moment: no half layer has a name, and the next try completes it" {
+	small
+	layers many "$TEST_DIR/many.tar" 2000
+	image victim --gzip "$TEST_DIR"/{small,many}.tar >/dev/null
+	local i ms entry
+	for i in $(seq 50); do
+		ms=$((i * 7 % 100 * 5))
+		timeout -s KILL "0.$(printf %03d "$ms")" \
+			"$WARD" create -q --name victim -t "oci:$TEST_DIR/images/victim" shell >/dev/null 2>&1 </dev/null || true
+		for entry in $(unpacked); do
+			[[ "${entry##*/}" =~ ^[0-9a-f]{64}$ ]] || continue
+			[ -f "$entry/layer.json" ]
+			[ ! -d "$entry/fs/many" ] || [ "$(find "$entry/fs/many" -type f | wc -l)" -eq 2000 ]
+		done
+		ward rm -f victim >/dev/null 2>&1 || true
+		# Start anew as soon as everything is there.
+		if [ "$(unpacked | grep -cE '/[0-9a-f]{64}$')" -eq 2 ]; then
+			remove_layers
+		fi
+	done
+	[ -z "$(pgrep -u "$(id -u)" -x ward-image)" ] || wait_for refute pgrep -u "$(id -u)" -x ward-image
+	ward run -q --name victim -t "oci:$TEST_DIR/images/victim" shell -- -c 'cat /many/19/1999 | wc -c' >out
+	assert_file out 200
+	[ -z "$(unpacked | grep -vE '/[0-9a-f]{64}$')" ]
+}
+
+remove_layers() {
+	if [ "$(id -u)" -ne 0 ] && ! one_id; then
+		mmdebstrap --unshare-helper rm -rf "$STORE/layers"
+	else
+		rm -rf "$STORE/layers"
+	fi
+}
