@@ -349,6 +349,8 @@ int template_ref(const char *text, struct image_ref *ret, struct err *e);
 /* By reference, or by the beginning of a digest. ERR_NOT_FOUND with the cure. */
 int template_find(const struct image_store *s, const char *text, struct image_record *ret,
 		  struct err *e);
+/* engine_ops.template, with progress on standard error. */
+int template_ready(struct cli *c, struct spec_template *t, enum engine_pull pull, struct err *e);
 /* Which sandboxes have images, and the manifests of those; the two lists go together. */
 struct template_users {
 	struct strv names;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cli_internal.h"
@@ -210,6 +211,17 @@ static int prune_list(struct cli *c, const struct listing *l, uint64_t age, stru
 	return code;
 }
 
+/* What a killed pull left, and layers of templates that are gone. Somebody who is pulling now is
+ * not disturbed. */
+static void prune_templates(struct cli *c)
+{
+	auto_free char *dir = fs_join(c->engine.paths.data, "templates");
+	auto_image_store s = { .fd = -1 };
+
+	if (access(dir, F_OK) == 0 && image_store_open(c->engine.paths.data, &s, NULL) == 0)
+		(void)template_gc(c, &s, 0, false, NULL, NULL);
+}
+
 int cmd_prune(struct cli *c, struct err *e)
 {
 	struct listing l = { 0 };
@@ -223,5 +235,7 @@ int cmd_prune(struct cli *c, struct err *e)
 	if (r == 0)
 		r = prune_list(c, &l, age, e);
 	cli_list_clear(&l);
+	if (r == CLI_EXIT_OK && !c->v.dry_run)
+		prune_templates(c);
 	return r;
 }

@@ -16,19 +16,8 @@ enum { SHORT_DIGEST = 12 };
 /* --- pull --------------------------------------------------------------------------------------
  */
 
-static int from_registry(const struct image_ref *ref, const char *verb, struct err *e)
-{
-	auto_free char *shown = NULL;
-
-	if (ref->source == IMAGE_REGISTRY)
-		return 0;
-	shown = image_ref_familiar(ref);
-	return err_set(e, ERR_USAGE, -EINVAL, "template %s '%s': it is not in a registry", verb,
-		       shown);
-}
-
-static int pull_one(struct cli *c, const struct image_store *s, const struct image_ref *ref,
-		    struct image_record *ret, bool *ret_changed, struct err *e)
+static int bring(struct cli *c, const struct image_store *s, const struct image_ref *ref,
+		 struct image_record *ret, bool *ret_changed, struct err *e)
 {
 	auto_free char *helper = NULL;
 	struct progress progress;
@@ -44,34 +33,86 @@ static int pull_one(struct cli *c, const struct image_store *s, const struct ima
 	progress_begin(&progress, c->v.quiet);
 	r = image_pull(s, ref, &how, ret, ret_changed, e);
 	progress_end(&progress);
+	return r;
+}
+
+/* From a registry, and unpacked, so that the first sandbox starts at once. */
+static int pull_registry(struct cli *c, const struct image_store *s, const struct image_ref *ref,
+			 struct buf *digest, struct err *e)
+{
+	struct spec_template t = { .kind = SPEC_TEMPLATE_IMAGE, .ref = image_ref_canonical(ref) };
+	auto_free char *shown = image_ref_familiar(ref);
+	auto_image_record rec = { 0 };
+	bool changed = false;
+	int r = bring(c, s, ref, &rec, &changed, e);
+
+	if (r == 0 && !c->v.platform) {
+		r = template_ready(c, &t, ENGINE_PULL_NEVER, e);
+		engine_release_template(&c->engine);
+		if (r < 0 && e->kind == ERR_INPUT)
+			(void)image_store_untag(s, rec.reference, NULL);
+	}
+	spec_template_clear(&t);
 	/* Of an image that is wrong nothing stays; what a broken connection left is continued. */
 	if (r < 0 && e->kind == ERR_INPUT)
 		(void)template_gc(c, s, 0, false, NULL, NULL);
+	if (r < 0)
+		return r;
+	term_note(c, "%s %s", shown, changed ? "was pulled" : "is up to date");
+	buf_printf(digest, "%s\n", rec.digest);
+	return 0;
+}
+
+/* From a file of this machine. */
+static int pull_local(struct cli *c, const struct image_ref *ref, struct buf *digest, struct err *e)
+{
+	struct spec_template t = { .kind = SPEC_TEMPLATE_IMAGE, .ref = image_ref_canonical(ref) };
+	auto_free char *shown = image_ref_familiar(ref);
+	int r;
+
+	if (c->v.platform)
+		r = err_set(e, ERR_USAGE, -EINVAL,
+			    "option --platform: it is for images of registries");
+	else
+		r = template_ready(c, &t, ENGINE_PULL_ALWAYS, e);
+	if (r == 0) {
+		term_note(c, "%s was imported", shown);
+		buf_printf(digest, "%s\n", t.digest);
+	}
+	spec_template_clear(&t);
 	return r;
+}
+
+static int no_image(const struct image_ref *ref, struct err *e)
+{
+	auto_free char *shown = image_ref_familiar(ref);
+
+	err_set(e, ERR_USAGE, -EINVAL, "template pull '%s': %s", shown,
+		ref->source == IMAGE_DIR ? "a directory is used as it is, and needs no pull"
+					 : "taking images out of a Docker engine is not supported");
+	if (ref->source == IMAGE_DIR)
+		return err_hint(e, "-t %s", shown);
+	return err_hint(e, "docker save -o image.tar IMAGE, and docker-archive:image.tar");
 }
 
 static int template_pull(struct cli *c, struct err *e)
 {
 	auto_image_store s = { .fd = -1 };
 	auto_image_ref ref = { 0 };
-	auto_image_record rec = { 0 };
-	auto_free char *shown = NULL;
-	auto_buf b = BUF_INIT;
-	bool changed = false;
+	auto_buf digest = BUF_INIT;
 	int r = template_ref(c->operands.v.v[1], &ref, e);
 
 	if (r == 0)
-		r = from_registry(&ref, "pull", e);
-	if (r == 0)
 		r = image_store_open(c->engine.paths.data, &s, e);
-	if (r == 0)
-		r = pull_one(c, &s, &ref, &rec, &changed, e);
 	if (r < 0)
 		return r;
-	shown = image_ref_familiar(&ref);
-	term_note(c, "%s %s", shown, changed ? "was pulled" : "is up to date");
-	buf_printf(&b, "%s\n", rec.digest);
-	return term_out(&b, e);
+	if (ref.source == IMAGE_REGISTRY)
+		r = pull_registry(c, &s, &ref, &digest, e);
+	else if (ref.source == IMAGE_DIR || ref.source == IMAGE_DOCKER_DAEMON)
+		r = no_image(&ref, e);
+	else
+		r = pull_local(c, &ref, &digest, e);
+	return r < 0 ? r : term_out(&digest, e);
 }
 
 /* --- ls ----------------------------------------------------------------------------------------

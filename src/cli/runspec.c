@@ -299,6 +299,9 @@ static int parse_template(struct cli *c, const char *text, struct spec_template 
 
 static enum engine_pull pull_choice(const struct cli *c)
 {
+	/* Looking brings nothing here. */
+	if (c->v.dry_run)
+		return ENGINE_PULL_NEVER;
 	static const char *const names[ENGINE_PULL_MAX] = {
 		[ENGINE_PULL_ALWAYS] = "always", [ENGINE_PULL_NEVER] = "never"
 	};
@@ -313,7 +316,7 @@ static enum engine_pull pull_choice(const struct cli *c)
 static int ready_template(struct cli *c, enum engine_pull pull, struct spec_template *t,
 			  struct err *e)
 {
-	int r = t->kind == SPEC_TEMPLATE_IMAGE ? c->ops->template(&c->engine, t, pull, e) : 0;
+	int r = t->kind == SPEC_TEMPLATE_IMAGE ? template_ready(c, t, pull, e) : 0;
 
 	if (r < 0)
 		spec_template_clear(t);
@@ -350,6 +353,28 @@ static int no_template(const struct kit *k, struct err *e)
 			k->binary ? k->binary : k->name);
 }
 
+/* An image that its kit names and that is not here. */
+static int choose_remote(struct cli *c, const struct kit *k, struct spec_template *ret,
+			 struct buf *note, struct err *e)
+{
+	auto_free char *why = NULL;
+	int r;
+
+	if (!k->image || pull_choice(c) == ENGINE_PULL_NEVER)
+		return no_template(k, e);
+	r = prepare_template(c, k->image, pull_choice(c), ret, e);
+	if (r == 0) {
+		buf_printf(note, "template %s, the image for %s", k->image, k->name);
+		return 0;
+	}
+	why = xstrdup(e->message);
+	no_template(k, e);
+	return err_set(e, e->kind, r,
+		       "no template was found for %s: it is not installed on this machine, and its "
+		       "image cannot be pulled: %s",
+		       k->name, why);
+}
+
 int run_template_choose(struct cli *c, const struct kit *k, struct spec_template *ret,
 			struct buf *note, struct err *e)
 {
@@ -378,7 +403,7 @@ int run_template_choose(struct cli *c, const struct kit *k, struct spec_template
 			buf_printf(note, "template host, where %s is %s", k->name, program);
 		return r;
 	}
-	return no_template(k, e);
+	return choose_remote(c, k, ret, note, e);
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */

@@ -92,6 +92,20 @@ int template_find(const struct image_store *s, const char *text, struct image_re
 	return err_hint(e, "ward template ls, or: ward template pull %s", shown);
 }
 
+int template_ready(struct cli *c, struct spec_template *t, enum engine_pull pull, struct err *e)
+{
+	struct progress progress;
+	int r;
+
+	progress_begin(&progress, c->v.quiet);
+	c->engine.transfer = progress_event;
+	c->engine.transfer_arg = &progress;
+	r = c->ops->template(&c->engine, t, pull, e);
+	c->engine.transfer = NULL;
+	progress_end(&progress);
+	return r;
+}
+
 int template_users(struct cli *c, struct template_users *ret, struct err *e)
 {
 	struct sandbox **all = NULL;
@@ -140,7 +154,7 @@ int template_gc(struct cli *c, const struct image_store *s, unsigned flags, bool
 	if (r == 0)
 		r = template_users(c, &users, e);
 	if (r == 0)
-		r = image_store_gc(s, &users.manifests, flags, ret, e);
+		r = image_store_gc(s, &users.manifests, flags, engine_remove_layer, ret, e);
 	template_users_clear(&users);
 	return r;
 }

@@ -27,6 +27,9 @@ struct engine_context {
 	 * may come from a kit or from inside. */
 	void (*say)(void *arg, enum engine_say what, const char *text);
 	void *say_arg;
+	/* The same, for the events of an image that is brought here (struct image_registry). */
+	int (*transfer)(const char *event, const struct json *j, void *arg, struct err *e);
+	void *transfer_arg;
 	int template_lock; /* descriptor that keeps what engine_ops.template found; 0: none */
 };
 int engine_context_init(struct engine_context *ret, struct err *e);
@@ -35,6 +38,8 @@ void engine_context_clear(struct engine_context *c);
 /* When to bring an image into the store that a template names. */
 enum engine_pull { ENGINE_PULL_MISSING, ENGINE_PULL_ALWAYS, ENGINE_PULL_NEVER, ENGINE_PULL_MAX };
 
+/* Remove dirfd/name, an unpacked layer, whatever ids own it. */
+int engine_remove_layer(int dirfd, const char *name, struct err *e);
 /* What engine_ops.template found may be removed again. */
 void engine_release_template(struct engine_context *c);
 

@@ -71,23 +71,6 @@ static int run_import(const struct image_store *s, const struct image_ref *ref, 
 	return r;
 }
 
-/* The helper's word, which is input like any other. */
-static int take_record(const struct json *result, struct image_record *ret, struct err *e)
-{
-	const char *digest, *media_type, *manifest;
-
-	if (json_get_string(result, "digest", &digest) < 0 ||
-	    json_get_string(result, "media_type", &media_type) < 0 ||
-	    json_get_string(result, "manifest", &manifest) < 0 || !image_digest_ok(digest) ||
-	    !image_digest_ok(manifest))
-		return err_set(e, ERR_SYSTEM, -EBADMSG, "ward-image: it said something malformed");
-	ret->digest = xstrdup(digest);
-	ret->media_type = xstrdup(media_type);
-	ret->manifest = xstrdup(manifest);
-	ret->pulled_at = (int64_t)time(NULL);
-	return 0;
-}
-
 static int import_local(const struct image_store *s, const struct image_ref *ref,
 			const char *canonical, struct image_record *ret, struct err *e)
 {
@@ -96,16 +79,32 @@ static int import_local(const struct image_store *s, const struct image_ref *ref
 	int r = run_import(s, ref, &result, e);
 
 	if (r == 0)
-		r = take_record(result, &rec, e);
-	if (r == 0) {
-		rec.reference = xstrdup(canonical);
+		r = image_record_of(result, canonical, &rec, e);
+	if (r == 0)
 		r = image_store_tag(s, &rec, e);
-	}
 	if (r < 0)
 		return r;
 	*ret = rec;
 	rec = (struct image_record){ 0 };
 	return 0;
+}
+
+/* --- registries ------------------------------------------------------------------------------- */
+
+static int from_registry(struct engine_context *c, const struct image_store *s,
+			 const struct image_ref *ref, struct image_record *ret, struct err *e)
+{
+	auto_free char *helper = NULL;
+	int r = native_helper("ward-registry", &helper, e);
+
+	if (r < 0)
+		return r;
+	return image_pull(s, ref,
+			  &(struct image_registry){ .helper = helper,
+						    .registries = c->config->registries,
+						    .event = c->transfer,
+						    .arg = c->transfer_arg },
+			  ret, NULL, e);
 }
 
 /* --- looking up ------------------------------------------------------------------------------- */
@@ -116,8 +115,8 @@ static int not_here(const char *shown, struct err *e)
 	return err_hint(e, "ward template pull %s", shown);
 }
 
-static int find(const struct image_store *s, struct image_ref *ref, enum engine_pull pull,
-		struct image_record *ret, struct err *e)
+static int find(struct engine_context *c, const struct image_store *s, struct image_ref *ref,
+		enum engine_pull pull, struct image_record *ret, struct err *e)
 {
 	auto_free char *canonical = NULL;
 	auto_free char *shown = NULL;
@@ -135,8 +134,17 @@ static int find(const struct image_store *s, struct image_ref *ref, enum engine_
 	/* A file may have changed since: only its digests tell. */
 	if (local && pull != ENGINE_PULL_NEVER)
 		return import_local(s, ref, canonical, ret, e);
+	if (ref->source == IMAGE_REGISTRY && pull == ENGINE_PULL_ALWAYS)
+		return from_registry(c, s, ref, ret, e);
 	r = image_store_lookup(s, canonical, ret, e);
-	return r == -ENOENT ? not_here(shown, e) : r;
+	if (r != -ENOENT)
+		return r;
+	if (ref->source == IMAGE_REGISTRY && pull == ENGINE_PULL_MISSING) {
+		if (e)
+			*e = ERR_INIT;
+		return from_registry(c, s, ref, ret, e);
+	}
+	return not_here(shown, e);
 }
 
 int native_template(struct engine_context *c, struct spec_template *t, enum engine_pull pull,
@@ -155,7 +163,7 @@ int native_template(struct engine_context *c, struct spec_template *t, enum engi
 		r = image_store_lock(&s, IMAGE_LOCK_CONTENT, false, true, &c->template_lock, e);
 	if (r < 0)
 		return r;
-	r = find(&s, &ref, pull, &rec, e);
+	r = find(c, &s, &ref, pull, &rec, e);
 	if (r == 0)
 		r = image_store_read(&s, rec.manifest, NULL, &config, e);
 	if (r == 0)
@@ -174,6 +182,14 @@ int native_template(struct engine_context *c, struct spec_template *t, enum engi
 	t->ref = image_ref_canonical(&ref);
 	t->digest = steal(&rec.manifest);
 	return 0;
+}
+
+int engine_remove_layer(int dirfd, const char *name, struct err *e)
+{
+	struct box_ids ids;
+	int r = box_ids_detect(getuid(), getgid(), &ids, e);
+
+	return r < 0 ? r : box_remove_tree(&ids, dirfd, name, e);
 }
 
 /* --- what the configuration means ------------------------------------------------------------- */

@@ -18,6 +18,8 @@
 #include "base/text.h"
 #include "image/image.h"
 
+enum { LAYER_INFO_MAX = 64 << 10 };
+
 struct live {
 	struct strv blobs;  /* hexadecimal digits */
 	struct strv layers; /* of diff ids */
@@ -75,11 +77,22 @@ static int find_live(const struct image_store *s, const struct strv *in_use, str
 /* --- removing ----------------------------------------------------------------------------------
  */
 
+/* What unpacking a layer said: nobody else can look into directories of a box's ids. */
+static uint64_t layer_size(int dirfd)
+{
+	auto_buf text = BUF_INIT;
+	auto_json j = NULL;
+	uint64_t bytes = 0;
+
+	if (fs_read_at(dirfd, "layer.json", LAYER_INFO_MAX, &text, NULL) == 0 &&
+	    json_parse(buf_str(&text), text.len, &j, NULL) == 0)
+		(void)json_get_uint(j, "bytes", &bytes);
+	return bytes;
+}
+
 static uint64_t size_of(int dirfd, const char *name)
 {
 	auto_close int fd = -1;
-	uint64_t bytes = 0;
-	uint64_t inodes;
 	struct stat st;
 
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -87,12 +100,13 @@ static uint64_t size_of(int dirfd, const char *name)
 	if (!S_ISDIR(st.st_mode))
 		return (uint64_t)st.st_blocks * 512;
 	fd = fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
-	return fd >= 0 && fs_disk_usage(fd, &bytes, &inodes, NULL) == 0 ? bytes : 0;
+	return fd >= 0 ? layer_size(fd) : 0;
 }
 
 struct sweep {
 	const struct image_store *s;
 	unsigned flags;
+	image_remove_fn *remove;
 	struct image_gc *sum;
 };
 
@@ -105,7 +119,7 @@ static int remove_entry(const struct sweep *w, int dirfd, const char *name, size
 	int r = 0;
 
 	if (!(w->flags & IMAGE_GC_DRY_RUN))
-		r = fs_remove_tree_at(dirfd, name, e);
+		r = w->remove(dirfd, name, e);
 	if (r < 0)
 		return err_prefix(e, "template store");
 	(*count)++;
@@ -209,10 +223,10 @@ static int sweep_layers(const struct sweep *w, const struct strv *live, struct e
 }
 
 int image_store_gc(const struct image_store *s, const struct strv *in_use, unsigned flags,
-		   struct image_gc *ret, struct err *e)
+		   image_remove_fn *remove_layer, struct image_gc *ret, struct err *e)
 {
 	struct image_gc sum = { 0 };
-	struct sweep w = { .s = s, .flags = flags, .sum = &sum };
+	struct sweep w = { .s = s, .flags = flags, .remove = fs_remove_tree_at, .sum = &sum };
 	auto_live live = { 0 };
 	size_t records = 0;
 	int r = find_live(s, in_use, &live, e);
@@ -228,6 +242,8 @@ int image_store_gc(const struct image_store *s, const struct strv *in_use, unsig
 			      e);
 	if (r == 0)
 		r = sweep_dir(&w, s->fd, "refs", is_record, NULL, &records, e);
+	if (remove_layer)
+		w.remove = remove_layer;
 	if (r == 0)
 		r = sweep_layers(&w, &live.layers, e);
 	if (r == 0 && ret)

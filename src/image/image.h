@@ -243,9 +243,12 @@ struct image_gc {
 	size_t blobs, partials, layers;
 	uint64_t bytes; /* on disk */
 };
+/* Remove dirfd/name, an unpacked layer, whose files may belong to ids that only a box has. */
+typedef int image_remove_fn(int dirfd, const char *name, struct err *e);
 int image_store_gc(const struct image_store *s, const struct strv *in_use, unsigned flags,
-		   struct image_gc *ret, struct err *e);
-/* Bytes on disk of all that a record leads to; what it shares with others is counted too. */
+		   image_remove_fn *remove_layer, struct image_gc *ret, struct err *e);
+/* Bytes of all that a record leads to, blobs and unpacked layers; what it shares with others is
+ * counted too. */
 uint64_t image_store_size(const struct image_store *s, const struct image_record *r);
 
 /* Read manifest and configuration of a manifest that is in the store. Either may be NULL. */

@@ -418,6 +418,34 @@ make_certificates() {
 	assert_output_has "not found"
 }
 
+@test "-t IMAGE pulls what is missing; its template is kept as long as the sandbox" {
+	need_rootfs
+	serve a
+	local image="localhost:$PORT/x/img:v1" ws
+	ws=$(new_workspace)
+	run ward create --dry-run -t "$image" shell "$ws"
+	assert_status 125
+	assert_output_has "hint: ward template pull $image"
+	run ward create --pull-template never -t "$image" shell "$ws"
+	assert_output_has "it is not on this machine"
+	[ ! -e a/log ]
+	run ward create --name one -t "$image" shell "$ws"
+	assert_status 0
+	assert_equal "$(ward template ls --json | jq -r '.[0].in_use[0]')" one
+	run ward template rm "$image"
+	assert_status 125
+	assert_output_has "in use by one"
+	assert_output_has "hint: ward rm one"
+	# The tag may move: the sandbox keeps its own.
+	mode a busy
+	run ward create --name two --pull-template always -t "$image" shell "$ws"
+	assert_status 0
+	ward rm one two
+	ward template rm "$image"
+	ward prune -f
+	[ -z "$(find "$(store)/layers" "$(store)/blobs" -mindepth 2 -type f)" ]
+}
+
 @test "bad words: usage" {
 	run ward template
 	assert_status 2
@@ -431,7 +459,7 @@ make_certificates() {
 	assert_output_has "a repository is written in lower case"
 	run ward template pull dir:/usr
 	assert_status 2
-	assert_output_has "it is not in a registry"
+	assert_output_has "a directory is used as it is"
 	run ward template pull x --platform linux/vax
 	assert_status 2
 	assert_output_has "platform 'linux/vax'"

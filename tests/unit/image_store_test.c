@@ -170,26 +170,26 @@ static void garbage(void **state)
 	put(f, "blobs/sha256/" HEX(OTHER) ".partial", "x");
 	put(f, "refs/.ward-0123456789abcdef.tmp", "{");
 	assert_int_equal(mkdirat(f->s.fd, "layers/ids/" HEX(OTHER), 0700), 0);
-	assert_int_equal(image_store_gc(&f->s, &in_use, IMAGE_GC_DRY_RUN, &sum, &e), 0);
+	assert_int_equal(image_store_gc(&f->s, &in_use, IMAGE_GC_DRY_RUN, NULL, &sum, &e), 0);
 	assert_int_equal(sum.blobs, 1);
 	assert_int_equal(sum.layers, 1);
 	assert_true(there(f, "blobs/sha256/" HEX(OTHER)));
-	assert_int_equal(image_store_gc(&f->s, &in_use, IMAGE_GC_KEEP_PARTIAL, &sum, &e), 0);
+	assert_int_equal(image_store_gc(&f->s, &in_use, IMAGE_GC_KEEP_PARTIAL, NULL, &sum, &e), 0);
 	assert_false(there(f, "blobs/sha256/" HEX(OTHER)));
 	assert_false(there(f, "layers/ids/" HEX(OTHER)));
 	assert_false(there(f, "refs/.ward-0123456789abcdef.tmp"));
 	assert_true(there(f, "blobs/sha256/" HEX(OTHER) ".partial"));
-	assert_int_equal(image_store_gc(&f->s, &in_use, 0, &sum, &e), 0);
+	assert_int_equal(image_store_gc(&f->s, &in_use, 0, NULL, &sum, &e), 0);
 	assert_int_equal(sum.partials, 1);
 	assert_false(there(f, "blobs/sha256/" HEX(OTHER) ".partial"));
 	/* Without a record a sandbox keeps it. */
 	assert_int_equal(image_store_untag(&f->s, "h.io/a:1", &e), 0);
 	strv_add(&in_use, DIGEST(MANIFEST));
-	assert_int_equal(image_store_gc(&f->s, &in_use, 0, &sum, &e), 0);
+	assert_int_equal(image_store_gc(&f->s, &in_use, 0, NULL, &sum, &e), 0);
 	assert_true(there(f, "blobs/sha256/" HEX(LAYER)));
 	assert_true(there(f, "layers/ids/" HEX(DIFFID)));
 	strv_free(&in_use);
-	assert_int_equal(image_store_gc(&f->s, &in_use, 0, &sum, &e), 0);
+	assert_int_equal(image_store_gc(&f->s, &in_use, 0, NULL, &sum, &e), 0);
 	assert_int_equal(sum.blobs, 3);
 	assert_false(there(f, "layers/ids/" HEX(DIFFID)));
 }
