@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of image/layer_name.c and image/layer_inflate.c. */
+/* Unit tests of image/layer_*.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,10 +7,17 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "image/layer_internal.h"
 
@@ -205,12 +212,223 @@ static void test_inflate(void **state)
 	assert_int_equal(inflate_steps(&plain, 5, 9, &out), 0);
 }
 
+/* --- unpacking, with one id and without confinement ------------------------------------------- */
+
+struct layer_fixture {
+	char dir[32];
+	int root;
+	struct buf tar;
+	struct layer_request q;
+};
+
+static int setup_layer(void **state)
+{
+	struct layer_fixture *f = xcalloc(1, sizeof(*f));
+
+	memcpy(f->dir, "/tmp/ward-layer.XXXXXX", 23);
+	assert_non_null(mkdtemp(f->dir));
+	f->root = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	f->q = (struct layer_request){ .ids = 1,
+				       .limits = { 100, 1 << 20, 1 << 20, true },
+				       .stream_max = 1 << 20,
+				       .seconds = 60 };
+	*state = f;
+	return 0;
+}
+
+static int teardown_layer(void **state)
+{
+	struct layer_fixture *f = *state;
+
+	int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	close(f->root);
+	assert_int_equal(fs_remove_tree_at(tmp, f->dir + strlen("/tmp/"), NULL), 0);
+	close(tmp);
+	buf_free(&f->tar);
+	free(f);
+	return 0;
+}
+
+static void put(struct layer_fixture *f, enum tar_type type, const char *path, const char *text)
+{
+	const bool link = type == TAR_SYMLINK || type == TAR_HARDLINK;
+	const struct tar_entry entry = { .type = type,
+					 .path = path,
+					 .link = link ? text : NULL,
+					 .size = type == TAR_FILE ? strlen(text) : 0,
+					 .mode = type == TAR_DIR ? 0755 : 0640,
+					 .uid = 33,
+					 .mtime = 1000 };
+
+	assert_int_equal(tar_write_header(&f->tar, &entry, NULL), 0);
+	if (type == TAR_FILE) {
+		buf_puts(&f->tar, text);
+		tar_write_padding(&f->tar, entry.size);
+	}
+}
+
+/* Unpack what was put; the digest is right unless a test has set one. */
+static int unpack(struct layer_fixture *f, struct layer_stats *stats)
+{
+	int blob = memfd_create("layer", MFD_CLOEXEC);
+	unsigned char sum[32];
+	int r;
+
+	assert_int_equal(fs_write_all(blob, f->tar.data, f->tar.len), 0);
+	assert_int_equal(lseek(blob, 0, SEEK_SET), 0);
+	if (!f->q.diff_id[0]) {
+		EVP_Digest(f->tar.data, f->tar.len, sum, NULL, EVP_sha256(), NULL);
+		memcpy(f->q.diff_id, "sha256:", 8);
+		for (size_t i = 0; i < sizeof(sum); i++)
+			snprintf(f->q.diff_id + 7 + 2 * i, 3, "%02x", sum[i]);
+	}
+	r = layer_unpack(&f->q, blob, f->root, stats, NULL);
+	close(blob);
+	return r;
+}
+
+static char *content(struct layer_fixture *f, const char *path)
+{
+	struct buf b = BUF_INIT;
+
+	assert_int_equal(fs_read_at(f->root, path, 100, &b, NULL), 0);
+	return buf_steal(&b);
+}
+
+static void test_place(void **state)
+{
+	struct layer_fixture *f = *state;
+	struct layer_stats stats;
+	auto_free char *text = NULL;
+	struct stat st;
+	char mark[4];
+
+	put(f, TAR_DIR, "d", "");
+	put(f, TAR_FILE, "d/f", "hello");
+	put(f, TAR_HARDLINK, "d/g", "/d/f");
+	/* A name is never resolved: the link gives way to a directory. */
+	put(f, TAR_SYMLINK, "away", "/tmp");
+	put(f, TAR_FILE, "away/file", "here");
+	put(f, TAR_FILE, ".wh.gone", "");
+	put(f, TAR_FILE, "d/.wh..wh..opq", "");
+	/* What was hidden comes back empty. */
+	put(f, TAR_FILE, ".wh.back", "");
+	put(f, TAR_DIR, "back", "");
+	tar_write_end(&f->tar);
+	assert_int_equal(unpack(f, &stats), 0);
+	assert_int_equal(stats.entries, 9);
+	assert_int_equal(stats.bytes, 9);
+	text = content(f, "away/file");
+	assert_string_equal(text, "here");
+	assert_int_equal(fstatat(f->root, "d/g", &st, 0), 0);
+	assert_int_equal(st.st_nlink, 2);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(st.st_mtime, 1000);
+	assert_int_equal(fstatat(f->root, "d", &st, 0), 0);
+	assert_int_equal(st.st_mtime, 1000);
+	assert_int_equal(fstatat(f->root, "gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(S_ISCHR(st.st_mode) && st.st_rdev == 0);
+	for (size_t i = 0; i < 2; i++) {
+		int fd = openat(f->root, i ? "back" : "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		assert_int_equal(fgetxattr(fd, "user.overlay.opaque", mark, sizeof(mark)), 1);
+		close(fd);
+	}
+}
+
+static void test_refused_entries(void **state)
+{
+	static const struct {
+		enum tar_type type;
+		const char *path;
+		const char *link;
+		int code;
+	} cases[] = {
+		{ TAR_SYMLINK, ".", "/tmp", -ENOTDIR },	  { TAR_HARDLINK, "h", "missing", -ENOENT },
+		{ TAR_HARDLINK, "h", "../x", -EINVAL },	  { TAR_HARDLINK, "h", "h", -EINVAL },
+		{ TAR_HARDLINK, "h", "dir", -EINVAL },	  { TAR_HARDLINK, "h", ".wh.x", -EINVAL },
+		{ TAR_HARDLINK, "h", "link/f", -ENOENT }, { TAR_HARDLINK, "h", "x", -EINVAL },
+		{ TAR_FILE, "a/../b", "", -EINVAL },
+	};
+	struct layer_fixture *f = *state;
+	struct layer_stats stats;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		buf_reset(&f->tar);
+		f->q.diff_id[0] = '\0';
+		put(f, TAR_DIR, "dir", "");
+		put(f, TAR_FILE, "dir/f", "");
+		put(f, TAR_SYMLINK, "link", "dir");
+		put(f, TAR_FILE, ".wh.x", "");
+		put(f, cases[i].type, cases[i].path, cases[i].link);
+		assert_int_equal(unpack(f, &stats), cases[i].code);
+	}
+}
+
+static void test_budgets(void **state)
+{
+	static const struct {
+		struct tar_limits limits;
+		uint64_t stream;
+		int code;
+	} cases[] = {
+		{ { 3, 100, 100, true }, 1 << 20, 0 },
+		{ { 2, 100, 100, true }, 1 << 20, -EFBIG },
+		{ { 3, 9, 100, true }, 1 << 20, -EFBIG },
+		{ { 3, 100, 19, true }, 1 << 20, -EFBIG },
+		{ { 3, 100, 100, true }, 2047, -EFBIG },
+	};
+	struct layer_fixture *f = *state;
+	struct layer_stats stats;
+
+	put(f, TAR_FILE, "deep/in/it", "0123456789");
+	put(f, TAR_FILE, "b", "0123456789");
+	put(f, TAR_DIR, "c", "");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		f->q.limits = cases[i].limits;
+		f->q.stream_max = cases[i].stream;
+		assert_int_equal(unpack(f, &stats), cases[i].code);
+	}
+	/* Directories that have no entry count, too. */
+	buf_reset(&f->tar);
+	f->q.diff_id[0] = '\0';
+	put(f, TAR_FILE, "1/2/3/4/5", "");
+	f->q.limits = (struct tar_limits){ 3, 100, 100, true };
+	assert_int_equal(unpack(f, &stats), -EFBIG);
+}
+
+static void test_digest(void **state)
+{
+	struct layer_fixture *f = *state;
+	struct layer_stats stats;
+
+	put(f, TAR_FILE, "a", "text");
+	assert_int_equal(unpack(f, &stats), 0);
+	f->tar.data[600] ^= 1;
+	assert_int_equal(unpack(f, &stats), -EBADMSG);
+	buf_truncate(&f->tar, 600);
+	f->q.diff_id[0] = '\0';
+	assert_int_equal(unpack(f, &stats), -EBADMSG);
+	/* What follows the end of the archive is part of what was promised. */
+	buf_reset(&f->tar);
+	tar_write_end(&f->tar);
+	f->q.diff_id[0] = '\0';
+	assert_int_equal(unpack(f, &stats), 0);
+	buf_puts(&f->tar, "more");
+	assert_int_equal(unpack(f, &stats), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_inflate),
+		cmocka_unit_test_setup_teardown(test_place, setup_layer, teardown_layer),
+		cmocka_unit_test_setup_teardown(test_refused_entries, setup_layer, teardown_layer),
+		cmocka_unit_test_setup_teardown(test_budgets, setup_layer, teardown_layer),
+		cmocka_unit_test_setup_teardown(test_digest, setup_layer, teardown_layer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
