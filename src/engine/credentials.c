@@ -28,11 +28,11 @@ enum { RECORD_MAX = 65536 };
 void engine_host_keys(const struct kit *k, struct strv *env)
 {
 	for (size_t i = 0; i < k->ncredentials; i++) {
-		const char *name = k->credentials[i].env_name;
-		const char *value = name ? getenv(name) : NULL;
+		const struct kit_credential *cr = &k->credentials[i];
+		const char *value = cr->env_name && !cr->mixed ? getenv(cr->env_name) : NULL;
 
 		if (value && *value)
-			strv_env_set(env, name, value);
+			strv_env_set(env, cr->env_name, value);
 	}
 }
 
@@ -86,7 +86,7 @@ void engine_host_files(const struct kit *k, const char *home, struct strv *ret)
 {
 	auto_strv files = STRV_INIT;
 
-	kit_credential_files(k, NATIVE_HOME, &files);
+	kit_credential_files(k, NATIVE_HOME, true, &files);
 	for (size_t i = 0; i < files.n; i++) {
 		char *path = host_file(home, files.v[i]);
 
@@ -122,7 +122,7 @@ static int volume_files(const struct engine_context *c, const struct kit *k, con
 {
 	auto_strv files = STRV_INIT;
 
-	kit_credential_files(k, NATIVE_HOME, &files);
+	kit_credential_files(k, NATIVE_HOME, false, &files);
 	for (size_t i = 0; i < files.n; i++) {
 		char *store = NULL;
 		int r = state_volume_file(&c->paths, agent, files.v[i], &store, e);
@@ -158,7 +158,7 @@ void engine_credential_files(const struct spec *s, const struct kit *k, const ch
 	auto_strv files = STRV_INIT;
 
 	if (s->credentials == SPEC_CREDENTIALS_SANDBOX)
-		kit_credential_files(k, NATIVE_HOME, ret);
+		kit_credential_files(k, NATIVE_HOME, false, ret);
 	if (s->credentials != SPEC_CREDENTIALS_HOST)
 		return;
 	engine_host_files(k, home, &files);
@@ -188,7 +188,7 @@ static void home_files(const struct sandbox *s, const struct kit *k, struct strv
 	auto_json j = NULL;
 
 	if (k)
-		kit_credential_files(k, NATIVE_HOME, &files);
+		kit_credential_files(k, NATIVE_HOME, false, &files);
 	if (fs_read_at(s->dirfd, SUPERVISE_CREDENTIALS_RECORD, RECORD_MAX, &text, NULL) == 0 &&
 	    json_parse(buf_str(&text), text.len, &j, NULL) == 0)
 		json_each(json_get(j, "files"), add_key, &files);

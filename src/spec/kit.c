@@ -624,6 +624,7 @@ static const struct {
 	{ "mixin", "ward", "binary", "a mixin cannot change how the agent is launched" },
 	{ "mixin", "ward", "installHint", "a mixin cannot change how the agent is launched" },
 	{ "mixin", "ward", "userConfig", "a mixin cannot show more of the user's home" },
+	{ "mixin", "ward", "credentialFiles", "a mixin cannot say where the agent's login is" },
 	{ "sandbox", NULL, "requires", "it is for mixins: a sandbox is an agent itself" },
 };
 

@@ -77,7 +77,7 @@ static void add_file(struct strv *list, const char *path)
 		strv_add(list, path);
 }
 
-void kit_credential_files(const struct kit *k, const char *home, struct strv *ret)
+void kit_credential_files(const struct kit *k, const char *home, bool host, struct strv *ret)
 {
 	for (size_t i = 0; i < k->credential_files.n; i++)
 		add_file(ret, k->credential_files.v[i]);
@@ -85,7 +85,7 @@ void kit_credential_files(const struct kit *k, const char *home, struct strv *re
 		const char *file = k->credentials[i].credential_file;
 		const char *path = file ? below_home(file, home) : NULL;
 
-		if (path)
+		if (path && !(host && k->credentials[i].mixed))
 			add_file(ret, path);
 	}
 }

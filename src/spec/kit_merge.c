@@ -352,6 +352,8 @@ int kit_part_mix(struct kit_part *base, struct kit_part *over, struct err *e)
 
 	if (r == 0) {
 		strv_add(&base->kit.mixins, over->kit.name);
+		for (size_t i = 0; i < over->kit.ncredentials; i++)
+			over->kit.credentials[i].mixed = true;
 		merge_shared(base, over);
 	}
 	kit_part_free(over);

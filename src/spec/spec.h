@@ -200,6 +200,7 @@ struct kit_credential {
 	bool proxy_managed;
 	char *credential_file; /* oauth.credentialFile.path */
 	struct json *raw;      /* the whole item, for later use */
+	bool mixed;	       /* brought by a mixin: nothing of this machine's is taken for it */
 };
 struct kit {
 	char *origin; /* "built-in" or the file it was read from */
@@ -292,8 +293,9 @@ int kit_names(const char *config_dir, struct strv *ret, struct err *e);
 
 enum { KIT_CREDENTIAL_FILES_MAX = 16 };
 /* Append the files that hold the agent's login, as paths below its home (home inside), each once;
- * at most KIT_CREDENTIAL_FILES_MAX in all. */
-void kit_credential_files(const struct kit *k, const char *home, struct strv *ret);
+ * at most KIT_CREDENTIAL_FILES_MAX in all. host: only those that may come from this machine's own,
+ * which a mixin cannot name. */
+void kit_credential_files(const struct kit *k, const char *home, bool host, struct strv *ret);
 
 struct kit_vars { /* what ${...} in seeds means */
 	const char *workdir;

@@ -280,6 +280,8 @@ static void test_locked(void **state)
 static void test_mixin_adds(void **state)
 {
 	struct fixture *f = *state;
+	auto_strv inside = STRV_INIT;
+	auto_strv host = STRV_INIT;
 	struct kit *k;
 
 	user(f, "base", base);
@@ -293,8 +295,8 @@ static void test_mixin_adds(void **state)
 			"setup: {install: [{command: m}]}\n"
 			"volumes: [{path: /m}]\n"
 			"ports: [{container: 90}]\n"
-			"credentials: [{service: three}]\n"
-			"ward: {credentialFiles: [.m]}\n");
+			"credentials: [{service: three, apiKey: {name: M_KEY}, oauth: "
+			"{credentialFile: {path: ~/.m/login.json}}}]\n");
 	k = load(f, "base");
 	assert_string_equal(k->name, "base");
 	assert_string_equal(k->kind, "sandbox");
@@ -309,12 +311,20 @@ static void test_mixin_adds(void **state)
 	assert_int_equal(k->nvolumes, 2);
 	assert_int_equal(k->nports, 2);
 	assert_int_equal(k->ncredentials, 3);
-	assert_int_equal(k->credential_files.n, 2);
+	assert_int_equal(k->credential_files.n, 1);
 	assert_int_equal(k->nuser_config, 1);
 	assert_int_equal(k->mixins.n, 1);
 	assert_string_equal(k->mixins.v[0], "m");
 	assert_true(text_ends(k->trees.v[1], "/m"));
+	/* Its login follows between sandboxes, and is never taken from this machine. */
+	kit_credential_files(k, "/home/agent", false, &inside);
+	assert_true(strv_contains(&inside, ".m/login.json"));
+	kit_credential_files(k, "/home/agent", true, &host);
+	assert_int_equal(host.n, inside.n - 1);
+	assert_false(strv_contains(&host, ".m/login.json"));
 	kit_free(k);
+	give(f, "n", MIXIN("n") "ward: {credentialFiles: [.aws/credentials]}\n");
+	refused(f, "base", "a mixin cannot say where the agent's login is");
 }
 
 static void test_mixins_of_a_kit(void **state)

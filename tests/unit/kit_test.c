@@ -695,7 +695,7 @@ static void test_credential_files(void **state)
 
 	(void)state;
 	assert_int_equal(kit_parse(text, strlen(text), "spec.yaml", &k, &e), 0);
-	kit_credential_files(k, "/home/agent", &files);
+	kit_credential_files(k, "/home/agent", false, &files);
 	assert_int_equal(files.n, 3);
 	assert_string_equal(files.v[0], ".x/a.json");
 	assert_string_equal(files.v[1], ".y");
