@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_template: images as templates: pull, ls, inspect, rm, prune.
+ * cmd_template: images as templates: pull, push, ls, inspect, rm, prune.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,23 +16,46 @@ enum { SHORT_DIGEST = 12 };
 /* --- pull --------------------------------------------------------------------------------------
  */
 
+/* What goes to a registry or comes from it. */
+struct transfer {
+	struct image_registry how;
+	struct progress progress;
+	char *helper;
+};
+
+static int transfer_begin(struct cli *c, struct transfer *t, struct err *e)
+{
+	int r;
+
+	*t = (struct transfer){ 0 };
+	r = engine_helper("ward-registry", &t->helper, e);
+	if (r < 0)
+		return r;
+	t->how = (struct image_registry){ .helper = t->helper,
+					  .registries = c->engine.config->registries,
+					  .platform = c->v.platform,
+					  .event = progress_event,
+					  .arg = &t->progress };
+	progress_begin(&t->progress, c->v.quiet);
+	return 0;
+}
+
+static void transfer_end(struct transfer *t)
+{
+	progress_end(&t->progress);
+	free(t->helper);
+}
+
 static int bring(struct cli *c, const struct image_store *s, const struct image_ref *ref,
 		 struct image_record *ret, bool *ret_changed, struct err *e)
 {
-	auto_free char *helper = NULL;
-	struct progress progress;
-	struct image_registry how = { .registries = c->engine.config->registries,
-				      .platform = c->v.platform,
-				      .event = progress_event,
-				      .arg = &progress };
-	int r = engine_helper("ward-registry", &helper, e);
+	struct transfer t;
+	int r = transfer_begin(c, &t, e);
 
 	if (r < 0)
 		return r;
-	how.helper = helper;
-	progress_begin(&progress, c->v.quiet);
-	r = image_pull(s, ref, &how, ret, ret_changed, e);
-	progress_end(&progress);
+	r = image_pull(s, ref, &t.how, ret, ret_changed, e);
+	transfer_end(&t);
 	return r;
 }
 
@@ -113,6 +136,43 @@ static int template_pull(struct cli *c, struct err *e)
 	else
 		r = pull_local(c, &ref, &digest, e);
 	return r < 0 ? r : term_out(&digest, e);
+}
+
+/* --- push --------------------------------------------------------------------------------------
+ */
+
+static int template_push(struct cli *c, struct err *e)
+{
+	const char *to = c->operands.v.v[c->operands.v.n - 1];
+	auto_image_store s = { .fd = -1 };
+	auto_image_ref ref = { 0 };
+	auto_image_record rec = { 0 };
+	auto_free char *shown = NULL;
+	auto_buf digest = BUF_INIT;
+	struct transfer t;
+	int r = template_ref(to, &ref, e);
+
+	if (r < 0)
+		return r;
+	if (ref.source != IMAGE_REGISTRY || !ref.tag) {
+		err_set(e, ERR_USAGE, -EINVAL, "template push: the name to push as needs a tag");
+		return err_hint(e, "ward template push TEMPLATE HOST/NAME:TAG");
+	}
+	r = image_store_open(c->engine.paths.data, &s, e);
+	if (r == 0)
+		r = template_find(&s, c->operands.v.v[1], &rec, e);
+	if (r == 0)
+		r = transfer_begin(c, &t, e);
+	if (r < 0)
+		return r;
+	r = image_push(&s, rec.manifest, &ref, &t.how, e);
+	transfer_end(&t);
+	if (r < 0)
+		return r;
+	shown = image_ref_familiar(&ref);
+	term_note(c, "%s was pushed", shown);
+	buf_printf(&digest, "%s\n", rec.manifest);
+	return term_out(&digest, e);
 }
 
 /* --- ls ----------------------------------------------------------------------------------------
@@ -465,6 +525,7 @@ static const struct {
 	int (*run)(struct cli *c, struct err *e);
 } actions[] = {
 	{ "pull", 1, 1, "an IMAGE", template_pull },
+	{ "push", 1, 2, "a TEMPLATE, and perhaps an IMAGE to push it as,", template_push },
 	{ "ls", 0, 0, "nothing", template_ls },
 	{ "list", 0, 0, "nothing", template_ls },
 	{ "inspect", 1, SIZE_MAX, "a TEMPLATE", template_inspect },

@@ -482,7 +482,8 @@ static const char template_text[] =
 	"named as Docker's users write it. Credentials are those of docker login. Registries "
 	"without TLS, with a certificate authority of their own, or with mirrors are told in "
 	"config.yaml (registries).\n\n"
-	"pull brings an image here and prints its digest; what was interrupted is continued. ls "
+	"pull brings an image here and prints its digest; what was interrupted is continued. push "
+	"sends a template to its registry, or to another one under another name. ls "
 	"lists what is here. inspect prints JSON. rm removes templates; one that a sandbox uses "
 	"is refused. prune frees the space of what nothing leads to any more.";
 static const char volume_text[] =
@@ -647,7 +648,8 @@ const struct verb cli_verbs[] = {
 	  .words = "ls|inspect|validate|new",
 	  .run = cmd_kit },
 	{ .name = "template",
-	  .operands = "pull IMAGE | ls | inspect TEMPLATE... | rm TEMPLATE... | prune",
+	  .operands = "pull IMAGE | push TEMPLATE [IMAGE] | ls | inspect TEMPLATE... | rm "
+		      "TEMPLATE... | prune",
 	  .summary = "Manage the images that sandboxes start from",
 	  .text = template_text,
 	  TABLE(template_options),
@@ -656,7 +658,7 @@ const struct verb cli_verbs[] = {
 	  .exits = VERB_EXITS_LISTING,
 	  .min = 1,
 	  .max = UINT_MAX,
-	  .words = "pull|ls|inspect|rm|prune",
+	  .words = "pull|push|ls|inspect|rm|prune",
 	  .run = cmd_template },
 	{ .name = "volume",
 	  .operands = "ls | rm AGENT...",

@@ -301,6 +301,9 @@ struct image_registry {
 int image_pull(const struct image_store *s, const struct image_ref *ref,
 	       const struct image_registry *how, struct image_record *ret, bool *ret_changed,
 	       struct err *e);
+/* Send a manifest of the store, with all that it leads to, to a registry. `to` has a tag. */
+int image_push(const struct image_store *s, const char *manifest, const struct image_ref *to,
+	       const struct image_registry *how, struct err *e);
 /* A record from the result of a helper: members digest, media_type and manifest. */
 int image_record_of(const struct json *result, const char *reference, struct image_record *ret,
 		    struct err *e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pull: from a registry into the store, through ward-registry: what it is asked, and the record of
- * what it brought.
+ * pull: between a registry and the store, through ward-registry: what it is asked, and the record
+ * of what it brought.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -158,4 +158,18 @@ int image_pull(const struct image_store *s, const struct image_ref *ref,
 	int r = image_store_lock(s, IMAGE_LOCK_CONTENT, false, true, &lock, e);
 
 	return r < 0 ? r : pull_locked(s, ref, how, ret, ret_changed, e);
+}
+
+int image_push(const struct image_store *s, const char *manifest, const struct image_ref *to,
+	       const struct image_registry *how, struct err *e)
+{
+	auto_json request = json_object();
+	auto_close int lock = -1;
+	int r = image_store_lock(s, IMAGE_LOCK_CONTENT, false, true, &lock, e);
+
+	json_set_string(request, "host", to->host);
+	json_set_string(request, "repository", to->repository);
+	json_set_string(request, "tag", to->tag);
+	json_set_string(request, "manifest", manifest);
+	return r < 0 ? r : run(s, "push", request, how, NULL, e);
 }

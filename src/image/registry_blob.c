@@ -108,7 +108,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static void tell(const struct image_descriptor *d, const char *state, uint64_t have)
+void registry_tell(const struct image_descriptor *d, const char *state, uint64_t have)
 {
 	struct json *j = json_object();
 
@@ -220,7 +220,7 @@ static int on_bytes(const struct http_response *resp, const void *bytes, size_t 
 	}
 	if (now_ms() - d->told_ms >= PROGRESS_MS) {
 		d->told_ms = now_ms();
-		tell(d->d, "downloading", d->have);
+		registry_tell(d->d, "downloading", d->have);
 	}
 	return 0;
 }
@@ -364,7 +364,7 @@ static int fetch_blob(struct download *d, struct err *e)
 		if (registry_store_has(d->s, d->d->digest, d->d->size)) {
 			if (d->fd >= 0) /* the empty file that the wait may have made */
 				(void)unlinkat(d->s->blobs, d->partial, 0);
-			tell(d->d, "exists", d->d->size);
+			registry_tell(d->d, "exists", d->d->size);
 			return 0;
 		}
 		r = try_lock(d, e);
@@ -375,7 +375,7 @@ static int fetch_blob(struct download *d, struct err *e)
 		if (r > 0)
 			continue;
 		if (!waited)
-			tell(d->d, "waiting", 0);
+			registry_tell(d->d, "waiting", 0);
 		waited = true;
 		fd_closep(&d->fd);
 		http_wait(LOCK_POLL_MS);
@@ -384,7 +384,7 @@ static int fetch_blob(struct download *d, struct err *e)
 	}
 	r = fetch_and_verify(d, e);
 	if (r == 0)
-		tell(d->d, "done", d->d->size);
+		registry_tell(d->d, "done", d->d->size);
 	return r;
 }
 
@@ -479,7 +479,7 @@ int registry_blobs(struct registry *r, const struct registry_store *s,
 	/* Who watches learns how much there is before the first byte of it. */
 	for (size_t i = 0; i < n; i++) {
 		if (!seen_before(&b, i))
-			tell(&v[i], "queued", 0);
+			registry_tell(&v[i], "queued", 0);
 	}
 	while (started < THREADS_MAX && started < n &&
 	       pthread_create(&threads[started], NULL, work, &b) == 0)

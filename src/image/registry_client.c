@@ -456,7 +456,7 @@ static bool is_redirect(const struct http_response *resp)
 }
 
 /* From https to http is a step down that nobody takes for us. */
-static int check_redirect(const struct registry *r, const char *from, const char *to, struct err *e)
+int registry_check_step(const struct registry *r, const char *from, const char *to, struct err *e)
 {
 	if (text_starts(to, "https://") || (text_starts(from, "http://") && r->any_scheme))
 		return 0;
@@ -489,7 +489,7 @@ int registry_request(struct registry *r, struct http *h, struct http_request *q,
 				       r->host);
 		code = http_resolve(url, ret->location, &next, e);
 		if (code == 0)
-			code = check_redirect(r, url, next, e);
+			code = registry_check_step(r, url, next, e);
 		if (code < 0) {
 			free(next);
 			return code;

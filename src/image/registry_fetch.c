@@ -355,5 +355,6 @@ int registry_fetch(const struct json *request, struct json **ret, struct err *e)
 
 const struct image_verb image_verbs[] = {
 	{ "fetch", registry_fetch },
+	{ "push", registry_push },
 	{ 0 },
 };

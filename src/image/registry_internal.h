@@ -179,6 +179,8 @@ int registry_probe(struct registry *r, struct http *h, struct err *e);
  */
 int registry_request(struct registry *r, struct http *h, struct http_request *q,
 		     struct http_response *ret, struct err *e);
+/* May a request go on from one address to the next? Not from https to http. */
+int registry_check_step(const struct registry *r, const char *from, const char *to, struct err *e);
 /* What an answer that is not 2xx means; never 0. `what` is the thing that was asked for. */
 int registry_failure(const struct registry *r, const struct http_response *resp, const char *what,
 		     struct err *e);
@@ -206,6 +208,8 @@ int registry_store_get(const struct registry_store *s, const char *digest, struc
 		       struct err *e);
 /* "sha256:…" of some bytes. */
 void registry_digest(const void *bytes, size_t n, char out[static IMAGE_DIGEST_LEN + 1]);
+/* Tell `ward` how a blob is getting on: an event "blob". */
+void registry_tell(const struct image_descriptor *d, const char *state, uint64_t have);
 /* Download what is missing; every blob is complete and verified afterwards, or it is an error. */
 int registry_blobs(struct registry *r, const struct registry_store *s,
 		   const struct image_descriptor *v, size_t n, uint64_t *ret_bytes, struct err *e);
@@ -219,5 +223,6 @@ int registry_confine(const struct registry_store *s, bool writes, struct err *e)
  */
 
 int registry_fetch(const struct json *request, struct json **ret, struct err *e);
+int registry_push(const struct json *request, struct json **ret, struct err *e);
 
 #endif

@@ -416,6 +416,43 @@ make_certificates() {
 	run ward template pull "127.0.0.1:$port/x/img:v2"
 	assert_status 1
 	assert_output_has "not found"
+	ward template push -q "127.0.0.1:$port/x/img:v1" "127.0.0.1:$port/y/img:v2"
+	ward template pull -q "127.0.0.1:$port/y/img:v2"
+	if command -v skopeo >/dev/null; then
+		skopeo inspect --tls-verify=false --creds user:pass:word "docker://127.0.0.1:$port/y/img:v2" >inspected
+		assert_equal "$(jq -r .Digest inspected)" "$(ward template ls --json | jq -r '.[1].digest')"
+	fi
+}
+
+@test "push: to its registry, as another name, and without credentials to where it is sent" {
+	serve from
+	local image="localhost:$PORT/x/img:v1"
+	ward template pull -q "$image" >digest
+	serve to --auth token
+	mode to empty
+	run ward template push "$image" "localhost:$PORT/y/new:v2"
+	assert_status 125
+	assert_output_has "hint: docker login localhost:$PORT"
+	login "localhost:$PORT"
+	rm to/log
+	run --separate-stderr ward template push "$image" "localhost:$PORT/y/new:v2"
+	assert_status 0
+	assert_equal "$output" "$(cat digest)"
+	assert_equal "$(asked to '.method == "PUT" and (.path | contains("digest="))')" 3
+	assert_equal "$(jq -r 'select(.method == "PUT").path' to/log | tail -n 1)" /v2/y/new/manifests/v2
+	[ "$(asked to '.path | contains("pull%2Cpush")')" -eq 1 ]
+	# What is there already is not sent again.
+	run ward template push "$image"
+	assert_status 0
+	assert_equal "$(asked from '.method == "POST"')" 0
+	serve other --address 127.0.0.2
+	mode to "upload http://127.0.0.2:$PORT"
+	run ward template push "$image" "localhost:$(cat to/port)/y/new:v2"
+	assert_status 0
+	assert_equal "$(asked other '.method == "PUT"')" 3
+	assert_equal "$(asked other '.authorization != null')" 0
+	run ward template push "$image" "localhost:$PORT/y/new@sha256:$(printf '0%.0s' {1..64})"
+	assert_status 2
 }
 
 @test "-t IMAGE pulls what is missing; its template is kept as long as the sandbox" {

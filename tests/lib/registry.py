@@ -17,6 +17,7 @@ read at every request, tells how to behave; without it everything is right:
   other-manifest  not the bytes that the digest is of     sha512        a layer with another algorithm
   foreign         a layer with urls                       redirect URL  blobs are at URL
   realm URL       tokens are made at URL                  downgrade     https redirects to http
+  empty           it has no blobs                         upload URL    blobs are to be put at URL
 """
 import argparse
 import base64
@@ -192,6 +193,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(size))
         self.end_headers()
+        if self.command == "HEAD":
+            return
         if mode[0] == "stall" or (mode[0] == "cut" and self.path not in self.server.cut):
             self.server.cut.add(self.path)
             self.wfile.write(body[:len(body) // 2])
@@ -225,7 +228,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.answer(200, found[0], Content_Type=found[1], **named)
             else:
                 self.refuse(404, "manifest unknown\x1b[31m")
-        elif "/blobs/" in self.path and name in BLOBS:
+        elif "/blobs/" in self.path and name in BLOBS and mode[0] not in ("empty", "upload"):
             if mode[0] in ("redirect", "downgrade"):
                 self.answer(307, Location=mode[1] + self.path)
             else:
@@ -235,6 +238,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.refuse(404, "not here")
 
     do_HEAD = do_GET
+
+    def do_POST(self):
+        self.note()
+        mode = self.mode()
+        if self.allowed(mode):
+            base = mode[1] if mode[0] == "upload" else ""
+            self.answer(202, Location=f"{base}{self.path}1?state=x")
+
+    def do_PUT(self):
+        self.note()
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.allowed(self.mode()):
+            if "digest=" in self.path and self.path.split("digest=")[1] != digest(data):
+                self.refuse(400, "another digest")
+            else:
+                self.answer(201, Docker_Content_Digest=digest(data))
 
 
 class Server(http.server.ThreadingHTTPServer):
