@@ -51,6 +51,8 @@ struct cli_values {
 	const char *template;
 	const char *pull_template;
 	const char *platform;
+	const char *input;
+	const char *output;
 	const char *workspace; /* run: the directory; exec: the working directory inside */
 	const char *credentials;
 	const char *agent_config;
@@ -379,6 +381,9 @@ int cmd_cp(struct cli *c, struct err *e);
 int cmd_logs(struct cli *c, struct err *e);
 int cmd_kit(struct cli *c, struct err *e);
 int cmd_template(struct cli *c, struct err *e);
+/* cmd_template_file.c: actions of cmd_template */
+int template_save(struct cli *c, struct err *e);
+int template_load(struct cli *c, struct err *e);
 int cmd_volume(struct cli *c, struct err *e);
 int cmd_version(struct cli *c, struct err *e);
 int cmd_help(struct cli *c, struct err *e);

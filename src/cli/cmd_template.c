@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_template: images as templates: pull, push, ls, inspect, rm, prune.
+ * cmd_template: images as templates: pull, push, ls, inspect, rm, prune; save and load are in
+ * cmd_template_file.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -531,6 +532,8 @@ static const struct {
 	{ "inspect", 1, SIZE_MAX, "a TEMPLATE", template_inspect },
 	{ "rm", 1, SIZE_MAX, "a TEMPLATE", template_rm },
 	{ "prune", 0, 0, "nothing", template_prune },
+	{ "save", 1, 1, "a TEMPLATE", template_save },
+	{ "load", 0, 1, "a NAME at most", template_load },
 };
 
 int cmd_template(struct cli *c, struct err *e)

@@ -318,6 +318,18 @@ static const struct option template_options[] = {
 	  .offset = VALUE(platform),
 	  .arg = "OS/ARCH",
 	  .help = "pull: for another machine, such as linux/arm64" },
+	{ .name = "output",
+	  .letter = 'o',
+	  .type = OPTION_STRING,
+	  .offset = VALUE(output),
+	  .arg = "FILE",
+	  .help = "save: the archive; - is standard output" },
+	{ .name = "input",
+	  .letter = 'i',
+	  .type = OPTION_STRING,
+	  .offset = VALUE(input),
+	  .arg = "FILE",
+	  .help = "load: an OCI archive, or what docker save wrote" },
 	{ .name = "dry-run",
 	  .type = OPTION_FLAG,
 	  .offset = VALUE(dry_run),
@@ -401,6 +413,7 @@ static const struct verb_example template_examples[] = {
 	{ "template pull python:3-slim", "bring an image here" },
 	{ "template ls", "what is here, how large it is, and who uses it" },
 	{ "template rm python:3-slim", "remove one that no sandbox uses" },
+	{ "template save -o python.tar python:3-slim", "a file for another machine" },
 };
 static const struct verb_example volume_examples[] = {
 	{ "volume ls", "which agents are logged in" },
@@ -485,7 +498,10 @@ static const char template_text[] =
 	"pull brings an image here and prints its digest; what was interrupted is continued. push "
 	"sends a template to its registry, or to another one under another name. ls "
 	"lists what is here. inspect prints JSON. rm removes templates; one that a sandbox uses "
-	"is refused. prune frees the space of what nothing leads to any more.";
+	"is refused. prune frees the space of what nothing leads to any more.\n\n"
+	"save writes a template to a file, an OCI archive, and load brings it back, here or on "
+	"another machine, under the name that the file gives it or another NAME. load also takes "
+	"what docker save wrote.";
 static const char volume_text[] =
 	"An agent's volume holds the files of its login. They appear in every sandbox of that "
 	"agent "
@@ -649,7 +665,7 @@ const struct verb cli_verbs[] = {
 	  .run = cmd_kit },
 	{ .name = "template",
 	  .operands = "pull IMAGE | push TEMPLATE [IMAGE] | ls | inspect TEMPLATE... | rm "
-		      "TEMPLATE... | prune",
+		      "TEMPLATE... | prune | save -o FILE TEMPLATE | load -i FILE [NAME]",
 	  .summary = "Manage the images that sandboxes start from",
 	  .text = template_text,
 	  TABLE(template_options),
@@ -658,7 +674,7 @@ const struct verb cli_verbs[] = {
 	  .exits = VERB_EXITS_LISTING,
 	  .min = 1,
 	  .max = UINT_MAX,
-	  .words = "pull|push|ls|inspect|rm|prune",
+	  .words = "pull|push|ls|inspect|rm|prune|save|load",
 	  .run = cmd_template },
 	{ .name = "volume",
 	  .operands = "ls | rm AGENT...",

@@ -40,6 +40,12 @@ enum engine_pull { ENGINE_PULL_MISSING, ENGINE_PULL_ALWAYS, ENGINE_PULL_NEVER, E
 
 /* Remove dirfd/name, an unpacked layer, whatever ids own it. */
 int engine_remove_layer(int dirfd, const char *name, struct err *e);
+/*
+ * Bring the only image of an archive (or its `latest`) into the store, under `name` or, when that
+ * is NULL, the one that the archive gives it. *ret_reference is owned by the caller.
+ */
+int engine_template_load(struct engine_context *c, const char *file, const char *name,
+			 char **ret_reference, struct err *e);
 /* What engine_ops.template found may be removed again. */
 void engine_release_template(struct engine_context *c);
 

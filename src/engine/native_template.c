@@ -89,6 +89,63 @@ static int import_local(const struct image_store *s, const struct image_ref *ref
 	return 0;
 }
 
+/* A tag alone is no name: "latest" would be an image of Docker's library. */
+static int name_of(const struct json *result, const char *given, struct image_ref *ret,
+		   struct err *e)
+{
+	const char *name = given;
+	int r;
+
+	if (!name && json_get_string(result, "name", &name) < 0)
+		name = NULL;
+	if (!name || (!given && !strpbrk(name, ":/@"))) {
+		err_set(e, ERR_USAGE, -EINVAL, "the archive does not name its image");
+		return err_hint(e, "give it a name: ward template load -i FILE NAME");
+	}
+	r = image_ref_parse(name, ret, e);
+	if (r == 0 && ret->source != IMAGE_REGISTRY)
+		r = err_set(e, ERR_USAGE, -EINVAL, "image '%s': not a name as registries have it",
+			    name);
+	return r;
+}
+
+int engine_template_load(struct engine_context *c, const char *file, const char *name,
+			 char **ret_reference, struct err *e)
+{
+	struct image_ref source = { .source = IMAGE_OCI_ARCHIVE };
+	auto_free char *shown = text_escaped(file);
+	auto_free char *reference = NULL;
+	auto_image_store s = { .fd = -1 };
+	auto_image_ref ref = { 0 };
+	auto_image_record rec = { 0 };
+	auto_image_config config = { 0 };
+	auto_json result = NULL;
+	auto_close int lock = -1;
+	int r = image_store_open(c->paths.data, &s, e);
+
+	if (r == 0)
+		r = image_store_lock(&s, IMAGE_LOCK_CONTENT, false, true, &lock, e);
+	if (r < 0)
+		return r;
+	source.path = xstrdup(file);
+	r = run_import(&s, &source, &result, e);
+	image_ref_clear(&source);
+	if (r == 0)
+		r = name_of(result, name, &ref, e);
+	if (r == 0) {
+		reference = image_ref_canonical(&ref);
+		r = image_record_of(result, reference, &rec, e);
+	}
+	if (r == 0)
+		r = image_store_read(&s, rec.manifest, NULL, &config, e);
+	if (r == 0)
+		r = image_store_tag(&s, &rec, e);
+	if (r < 0)
+		return err_prefix(e, "template load: %s", shown);
+	*ret_reference = steal(&reference);
+	return 0;
+}
+
 /* --- registries ------------------------------------------------------------------------------- */
 
 static int from_registry(struct engine_context *c, const struct image_store *s,

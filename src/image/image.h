@@ -251,6 +251,9 @@ int image_store_gc(const struct image_store *s, const struct strv *in_use, unsig
  * counted too. */
 uint64_t image_store_size(const struct image_store *s, const struct image_record *r);
 
+/* Write a template to fd as an OCI archive (save.c). */
+int image_save(const struct image_store *s, const struct image_record *rec, int fd, struct err *e);
+
 /* Read manifest and configuration of a manifest that is in the store. Either may be NULL. */
 int image_store_read(const struct image_store *s, const char *manifest_digest,
 		     struct image_manifest *m, struct image_config *c, struct err *e);

@@ -3,8 +3,8 @@
  * import: `ward-image import`: an image from a directory or an archive into the blob store.
  *
  * Request: {"tag", "platform": "os/architecture[/variant]"}.  Descriptor 3 is the source, 4 and 5
- * are the store's blobs/sha256 and blobs/partial.  Result: {"digest", "media_type", "manifest"}:
- * what the source names, and this machine's manifest in it.
+ * are the store's blobs/sha256 and blobs/partial.  Result: {"digest", "media_type", "manifest",
+ * "name"}: what the source names, this machine's manifest in it, and what the source calls it.
  *
  * Which format it is shows: a file oci-layout makes it an OCI layout (image-layout.md), a
  * manifest.json what `docker save` writes.  Of the latter an OCI manifest is made, whose layers are
@@ -36,6 +36,8 @@ struct import {
 };
 
 /* --- choosing --------------------------------------------------------------------------------- */
+
+#define IMAGE_NAME "io.containerd.image.name"
 
 static const char *tag_of(const struct json *entry)
 {
@@ -167,6 +169,21 @@ static struct json *result_of(const char *digest, const char *media_type, const 
 	return j;
 }
 
+/* The name that an index, of one image, gives it: the whole one, else the tag. */
+static void add_name(const struct buf *index, struct json *result)
+{
+	auto_json j = NULL;
+	const struct json *names;
+	const char *name;
+
+	if (json_parse(buf_str(index), index->len, &j, NULL) < 0)
+		return;
+	names = json_get(json_at(json_get(j, "manifests"), 0), "annotations");
+	if (json_get_string(names, IMAGE_NAME, &name) == 0 ||
+	    json_get_string(names, REF_NAME, &name) == 0)
+		json_set_string(result, "name", name);
+}
+
 static int import_layout(struct import *im, struct json **ret, struct err *e)
 {
 	struct image_descriptor top = { 0 }, d = { 0 };
@@ -210,6 +227,8 @@ static int import_layout(struct import *im, struct json **ret, struct err *e)
 			image_descriptor_clear(&d);
 		d = next;
 	}
+	if (r == 0)
+		add_name(&chosen, *ret);
 	image_descriptor_clear(&top);
 	image_descriptor_clear(&d);
 	return r;
@@ -340,6 +359,8 @@ static int import_saved(struct import *im, struct json **ret, struct err *e)
 	r = import_put(&im->store, text.data, text.len, digest, e);
 	if (r == 0)
 		*ret = result_of(digest, MANIFEST_MEDIA, digest);
+	if (r == 0)
+		json_set_string(*ret, "name", json_str(json_at(json_get(image, "RepoTags"), 0)));
 	return r;
 }
 

@@ -161,6 +161,42 @@ assert_store_whole() {
 	assert_store_whole
 }
 
+@test "template load and save: an image travels by file and keeps its digest" {
+	small --docker "$TEST_DIR/saved.tar"
+	tar -C "$TEST_DIR/images/small" -cf "$TEST_DIR/oci.tar" .
+	# Its tag alone is no name.
+	run ward template load -i "$TEST_DIR/oci.tar"
+	assert_status 2
+	assert_output_has "hint: give it a name: ward template load -i FILE NAME"
+	run ward template load -i "$TEST_DIR/oci.tar" example.com/small:1
+	assert_status 0
+	assert_equal "$output" example.com/small:1
+	local digest
+	digest=$(ward template inspect example.com/small:1 | jq -r '.[0].digest')
+	assert_equal "$digest" "$(jq -r '.manifests[0].digest' "$TEST_DIR/images/small/index.json")"
+	run ward run -q --rm --pull-template never -t example.com/small:1 shell -- -c 'echo ran'
+	assert_equal "$output" ran
+
+	ward template save -o "$TEST_DIR/out.tar" example.com/small:1
+	ward template save -o - example.com/small:1 | cmp - "$TEST_DIR/out.tar"
+	mkdir "$TEST_DIR/layout"
+	tar -C "$TEST_DIR/layout" -xf "$TEST_DIR/out.tar"
+	umoci unpack --rootless --image "$TEST_DIR/layout:1" "$TEST_DIR/unpacked" >/dev/null
+	[ -x "$TEST_DIR/unpacked/rootfs/bin/busybox" ]
+	# On another machine, under its own name.
+	XDG_DATA_HOME="$TEST_DIR/other" run ward template load -i "$TEST_DIR/out.tar"
+	assert_equal "$output" example.com/small:1
+	assert_equal "$(XDG_DATA_HOME="$TEST_DIR/other" ward template inspect example.com/small:1 |
+		jq -r '.[0].digest')" "$digest"
+	# What docker save wrote names itself.
+	run ward template load -i "$TEST_DIR/saved.tar"
+	assert_equal "$output" docker.io/library/test:latest
+	run ward template load -i /etc/passwd x:y
+	assert_status 125
+	[ ! -e "$TEST_DIR/out.tar.part" ]
+	assert_store_whole
+}
+
 @test "a tag that moves does not move the sandbox" {
 	small
 	layers file "$TEST_DIR/v1.tar" v=1
