@@ -50,8 +50,9 @@ void tar_reader_free(struct tar_reader *r)
 	if (r == NULL)
 		return;
 	buf_free(&r->data);
-	buf_free(&r->name[KEY_PATH]);
-	buf_free(&r->name[KEY_LINK]);
+	for (size_t i = 0; i < KEY_NAMES; i++)
+		buf_free(&r->name[i]);
+	free(r->sparse.pieces);
 	for (size_t i = 0; i < TAR_XATTRS_MAX; i++)
 		buf_free(&r->xattr_data[i]);
 	free(r);
@@ -79,7 +80,7 @@ static int parse_base256(const char *field, size_t size, uint64_t *ret)
 }
 
 /* Spaces, octal digits, then NULs and spaces to the end of the field. An empty field is 0. */
-static int parse_number(const char *field, size_t size, uint64_t *ret)
+int tar_parse_number(const char *field, size_t size, uint64_t *ret)
 {
 	uint64_t value = 0;
 	size_t i = 0;
@@ -175,6 +176,7 @@ static int type_of(char letter, bool layer, enum tar_type *ret)
 		{ '1', TAR_HARDLINK, false },	 { '2', TAR_SYMLINK, false },
 		{ '5', TAR_DIR, false },	 { '3', TAR_CHARACTER, true },
 		{ '4', TAR_BLOCK_DEVICE, true }, { '6', TAR_FIFO, true },
+		{ 'S', TAR_FILE, true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -192,13 +194,13 @@ static int settle_numbers(struct tar_reader *r, uint64_t size, struct tar_entry 
 	const struct tar_header *h = &r->block;
 	uint64_t mode, uid, gid, mtime, device[2] = { 0 };
 
-	if (parse_number(h->mode, sizeof(h->mode), &mode) < 0 ||
-	    parse_number(h->uid, sizeof(h->uid), &uid) < 0 ||
-	    parse_number(h->gid, sizeof(h->gid), &gid) < 0)
+	if (tar_parse_number(h->mode, sizeof(h->mode), &mode) < 0 ||
+	    tar_parse_number(h->uid, sizeof(h->uid), &uid) < 0 ||
+	    tar_parse_number(h->gid, sizeof(h->gid), &gid) < 0)
 		return bad(e, "invalid number in a header");
 	/* A time before 1970 is a negative base-256 number; only pax can say it here. */
 	if ((r->set & 1U << KEY_MTIME) == 0) {
-		if (parse_number(h->mtime, sizeof(h->mtime), &mtime) < 0 || mtime > INT64_MAX)
+		if (tar_parse_number(h->mtime, sizeof(h->mtime), &mtime) < 0 || mtime > INT64_MAX)
 			return bad(e, "invalid time in a header");
 		r->mtime = (int64_t)mtime;
 		r->mtime_ns = 0;
@@ -213,8 +215,8 @@ static int settle_numbers(struct tar_reader *r, uint64_t size, struct tar_entry 
 	entry->nxattrs = r->nxattrs;
 	if (entry->type != TAR_CHARACTER && entry->type != TAR_BLOCK_DEVICE)
 		return 0;
-	if (parse_number(h->devmajor, sizeof(h->devmajor), &device[0]) < 0 ||
-	    parse_number(h->devminor, sizeof(h->devminor), &device[1]) < 0 ||
+	if (tar_parse_number(h->devmajor, sizeof(h->devmajor), &device[0]) < 0 ||
+	    tar_parse_number(h->devminor, sizeof(h->devminor), &device[1]) < 0 ||
 	    device[0] > UINT32_MAX || device[1] > UINT32_MAX)
 		return bad(e, "invalid device number in a header");
 	entry->device_major = (uint32_t)device[0];
@@ -223,7 +225,8 @@ static int settle_numbers(struct tar_reader *r, uint64_t size, struct tar_entry 
 }
 
 /* Count the entry against what the caller allows. */
-static int charge(struct tar_reader *r, const struct tar_entry *entry, struct err *e)
+static int charge(struct tar_reader *r, const struct tar_entry *entry, uint64_t stored,
+		  struct err *e)
 {
 	const char *why = NULL;
 
@@ -231,34 +234,43 @@ static int charge(struct tar_reader *r, const struct tar_entry *entry, struct er
 		why = "too many entries";
 	else if (entry->size > r->limits.file_size)
 		why = "a file is too large";
-	else if (entry->size > r->limits.total_size)
+	else if (stored > r->limits.total_size)
 		why = "it is too large in total";
 	if (why != NULL)
 		return err_set(e, ERR_INPUT, EFBIG, "tar archive: %s", why);
 	r->limits.entries--;
-	r->limits.total_size -= entry->size;
+	r->limits.total_size -= stored;
 	return 0;
 }
 
-static int begin_entry(struct tar_reader *r, uint64_t size, struct tar_event *ret, struct err *e)
+/* A file with holes: its own size and name in place of those of what is stored. */
+static int settle_sparse(struct tar_reader *r, struct tar_entry *entry, struct err *e)
 {
-	struct tar_entry *entry = &ret->entry;
+	const unsigned pax = 1U << KEY_SPARSE_MAJOR | 1U << KEY_SPARSE_MINOR |
+			     1U << KEY_SPARSE_SIZE | 1U << KEY_SPARSE_NAME;
 	struct buf *path = &r->name[KEY_PATH];
-	bool slash;
 	int rc;
 
-	if (type_of(r->block.type, r->limits.layer, &entry->type) < 0)
-		return err_set(e, ERR_INPUT, ENOTSUP,
-			       "tar archive: an entry of type 0x%02x is not supported",
-			       (unsigned char)r->block.type);
-	rc = settle_names(r, e);
-	if (rc == 0)
-		rc = settle_numbers(r, size, entry, e);
-	if (rc == 0)
-		rc = charge(r, entry, e);
-	if (rc < 0)
-		return rc;
-	slash = path->data[path->len - 1] == '/';
+	if (r->block.type == 'S')
+		return (r->set & pax) != 0 ? bad(e, "a sparse file in two ways")
+					   : tar_sparse_gnu(r, &entry->size, e);
+	if ((r->set & pax) == 0)
+		return 0;
+	if (entry->type != TAR_FILE)
+		return bad(e, "something else as a sparse file");
+	rc = tar_sparse_pax(r, &entry->size, e);
+	if (rc == 0) {
+		buf_reset(path);
+		buf_add(path, r->name[KEY_SPARSE_NAME].data, r->name[KEY_SPARSE_NAME].len);
+	}
+	return rc;
+}
+
+static int check_entry(struct tar_reader *r, struct tar_entry *entry, struct err *e)
+{
+	struct buf *path = &r->name[KEY_PATH];
+	bool slash = path->data[path->len - 1] == '/';
+
 	while (path->len > 1 && path->data[path->len - 1] == '/')
 		buf_truncate(path, path->len - 1);
 	if (slash && entry->type != TAR_DIR)
@@ -271,12 +283,38 @@ static int begin_entry(struct tar_reader *r, uint64_t size, struct tar_event *re
 		if (r->name[KEY_LINK].len == 0)
 			return bad(e, "a link without target");
 	}
+	return 0;
+}
+
+static int begin_entry(struct tar_reader *r, uint64_t size, struct tar_event *ret, struct err *e)
+{
+	struct tar_entry *entry = &ret->entry;
+	uint64_t stored = 0;
+	int rc;
+
+	if (type_of(r->block.type, r->limits.layer, &entry->type) < 0)
+		return err_set(e, ERR_INPUT, ENOTSUP,
+			       "tar archive: an entry of type 0x%02x is not supported",
+			       (unsigned char)r->block.type);
+	rc = settle_names(r, e);
+	if (rc == 0)
+		rc = settle_numbers(r, size, entry, e);
+	stored = entry->size;
+	if (rc == 0)
+		rc = settle_sparse(r, entry, e);
+	if (rc == 0)
+		rc = charge(r, entry, stored, e);
+	if (rc == 0)
+		rc = check_entry(r, entry, e);
+	if (rc < 0)
+		return rc;
 	r->meta = '\0';
-	r->left = entry->size;
-	r->pad = (size_t)(-entry->size % TAR_BLOCK);
+	r->left = stored;
+	r->pad = (size_t)(-stored % TAR_BLOCK);
+	r->offset = 0;
 	r->state = R_DATA;
 	ret->kind = TAR_ENTRY;
-	return 0;
+	return r->sparse.active ? tar_sparse_begin(r, e) : 0;
 }
 
 static bool is_zero_block(const struct tar_header *h)
@@ -305,7 +343,7 @@ static int take_header(struct tar_reader *r, struct tar_event *ret, struct err *
 	}
 	if (r->zero)
 		return bad(e, "a single zero block in the middle");
-	if (parse_number(h->checksum, sizeof(h->checksum), &sum) < 0 || sum != tar_checksum(h))
+	if (tar_parse_number(h->checksum, sizeof(h->checksum), &sum) < 0 || sum != tar_checksum(h))
 		return bad(e, "bad checksum");
 	if (memcmp(h->magic,
 		   "ustar\0"
@@ -313,7 +351,7 @@ static int take_header(struct tar_reader *r, struct tar_event *ret, struct err *
 		   8) != 0 &&
 	    memcmp(h->magic, "ustar  ", 8) != 0)
 		return err_set(e, ERR_INPUT, ENOTSUP, "tar archive: neither ustar, pax nor GNU");
-	if (parse_number(h->size, sizeof(h->size), &size) < 0 || size > INT64_MAX)
+	if (tar_parse_number(h->size, sizeof(h->size), &size) < 0 || size > INT64_MAX)
 		return bad(e, "invalid size in a header");
 	if (h->type != '\0' && strchr("xgLK", h->type) != NULL)
 		return begin_meta(r, size, e);
@@ -357,8 +395,12 @@ static void feed_data(struct tar_reader *r, const char *bytes, size_t n, size_t 
 		ret->kind = TAR_ENTRY_END;
 		return;
 	}
+	ret->offset = r->offset;
+	if (r->sparse.active)
+		ret->offset = tar_sparse_place(r, &take);
 	*used += take;
 	r->left -= take;
+	r->offset += take;
 	ret->kind = TAR_DATA;
 	ret->data = bytes;
 	ret->len = take;
@@ -385,6 +427,16 @@ static bool step(struct tar_reader *r, const char *bytes, size_t n, size_t *used
 		if (n == 0 && !ends)
 			return false;
 		feed_data(r, bytes, n, used, ret);
+		return true;
+	case R_SPARSE_BLOCK:
+		if (n == 0)
+			return false;
+		*rc = tar_sparse_feed_block(r, bytes, n, used, e);
+		return true;
+	case R_SPARSE_TEXT:
+		if (n == 0)
+			return false;
+		*rc = tar_sparse_feed_text(r, bytes, n, used, e);
 		return true;
 	case R_PAD:
 		if (r->pad != 0 && n == 0)

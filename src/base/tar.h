@@ -12,7 +12,8 @@
  * whatever exceeds the limits of the caller.  Names are handed on as they are: absolute, with "..",
  * or not UTF-8.  Placing them safely is the business of who creates the files (fs_open_beneath).
  *
- * Of an image layer (struct tar_limits) it also reads FIFOs, device nodes and extended attributes.
+ * Of an image layer (struct tar_limits) it also reads FIFOs, device nodes, extended attributes and
+ * files with holes.
  *
  * The writer emits ustar headers, with a pax extended header in front when a name, a size or a
  * number does not fit or a name is not ASCII.
@@ -53,7 +54,7 @@ struct tar_entry {
 	enum tar_type type;
 	const char *path; /* 1..TAR_NAME_MAX bytes; directories without trailing slashes */
 	const char *link; /* target of a link, 1..TAR_NAME_MAX bytes; else NULL */
-	uint64_t size;	  /* bytes of data that follow; 0 unless a file */
+	uint64_t size;	  /* of the file; 0 unless a file */
 	uint32_t mode;	  /* 07777 */
 	uint64_t uid;
 	uint64_t gid;
@@ -89,6 +90,7 @@ struct tar_event {
 	struct tar_entry entry;
 	const char *data;
 	size_t len;
+	uint64_t offset; /* of data in the file; what lies between is a hole */
 };
 
 struct tar_reader; /* opaque */

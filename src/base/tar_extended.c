@@ -14,8 +14,16 @@
 #include "base/text.h"
 
 static const char *const key_names[] = {
-	[KEY_PATH] = "path",   [KEY_LINK] = "linkpath", [KEY_SIZE] = "size",
-	[KEY_MTIME] = "mtime", [KEY_UID] = "uid",	[KEY_GID] = "gid",
+	[KEY_PATH] = "path",
+	[KEY_LINK] = "linkpath",
+	[KEY_SIZE] = "size",
+	[KEY_MTIME] = "mtime",
+	[KEY_UID] = "uid",
+	[KEY_GID] = "gid",
+	[KEY_SPARSE_NAME] = "GNU.sparse.name",
+	[KEY_SPARSE_SIZE] = "GNU.sparse.realsize",
+	[KEY_SPARSE_MAJOR] = "GNU.sparse.major",
+	[KEY_SPARSE_MINOR] = "GNU.sparse.minor",
 };
 _Static_assert(ARRAY_SIZE(key_names) == KEY_MAX, "one name per key");
 
@@ -87,7 +95,7 @@ static int take_value(struct tar_reader *r, enum tar_key key, const char *s, siz
 	char text[64];
 	int rc;
 
-	if (key == KEY_PATH || key == KEY_LINK)
+	if (key < KEY_NAMES)
 		return take_name(r, key, s, n, e);
 	rc = claim(r, key, e);
 	if (rc < 0)
@@ -171,11 +179,13 @@ static int take_pair(struct tar_reader *r, bool global, const char *key, size_t 
 
 	if (nkey > strlen(xattr_prefix) && memcmp(key, xattr_prefix, strlen(xattr_prefix)) == 0)
 		return take_xattr(r, global, key, nkey, value, n, e);
-	if (nkey >= 10 && memcmp(key, "GNU.sparse", 10) == 0)
-		return err_set(e, ERR_INPUT, ENOTSUP,
-			       "tar archive: sparse files are not supported");
 	for (k = 0; k < KEY_MAX && !key_is(key, nkey, key_names[k]); k++)
 		;
+	/* The older forms have keys that are not in the list. */
+	if (nkey >= 10 && memcmp(key, "GNU.sparse", 10) == 0 && (k == KEY_MAX || !r->limits.layer))
+		return err_set(e, ERR_INPUT, ENOTSUP,
+			       "tar archive: sparse files %s are not supported",
+			       r->limits.layer ? "of this version" : "in it");
 	if (k == KEY_MAX)
 		return 0;
 	if (global)
@@ -225,4 +235,5 @@ void tar_forget_extended(struct tar_reader *r)
 	r->set = 0;
 	r->had_pax = false;
 	r->nxattrs = 0;
+	r->sparse.active = r->sparse.text = r->sparse.more = false;
 }

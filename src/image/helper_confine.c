@@ -124,17 +124,15 @@ static int capabilities(struct err *e)
 #endif
 
 static const int calls[] = {
-	SYS_brk,	  SYS_clock_gettime,  SYS_close,	SYS_exit,
-	SYS_exit_group,	  SYS_faccessat,      SYS_faccessat2,	SYS_fchmod,
-	SYS_fchmodat,	  SYS_fdatasync,      SYS_pread64,	SYS_renameat,
-	SYS_renameat2,	  SYS_fchown,	      SYS_fchownat,	SYS_fcntl,
-	SYS_fsetxattr,	  SYS_fstat,	      SYS_futex,	SYS_getdents64,
-	SYS_getpid,	  SYS_getrandom,      SYS_getrusage,	SYS_gettid,
-	SYS_linkat,	  SYS_lseek,	      SYS_madvise,	SYS_mkdirat,
-	SYS_mknodat,	  SYS_mremap,	      SYS_munmap,	SYS_newfstatat,
-	SYS_openat,	  SYS_openat2,	      SYS_read,		SYS_restart_syscall,
-	SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_statx,
-	SYS_symlinkat,	  SYS_tgkill,	      SYS_unlinkat,	SYS_utimensat,
+	SYS_brk,	SYS_clock_gettime,   SYS_close,	       SYS_exit,	   SYS_exit_group,
+	SYS_faccessat,	SYS_faccessat2,	     SYS_fchmod,       SYS_fchmodat,	   SYS_fdatasync,
+	SYS_pread64,	SYS_renameat,	     SYS_renameat2,    SYS_fchown,	   SYS_fchownat,
+	SYS_fcntl,	SYS_fsetxattr,	     SYS_fstat,	       SYS_ftruncate,	   SYS_futex,
+	SYS_getdents64, SYS_getpid,	     SYS_getrandom,    SYS_getrusage,	   SYS_gettid,
+	SYS_linkat,	SYS_lseek,	     SYS_madvise,      SYS_mkdirat,	   SYS_mknodat,
+	SYS_mremap,	SYS_munmap,	     SYS_newfstatat,   SYS_openat,	   SYS_openat2,
+	SYS_read,	SYS_restart_syscall, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+	SYS_statx,	SYS_symlinkat,	     SYS_tgkill,       SYS_unlinkat,	   SYS_utimensat,
 	SYS_write,
 };
 

@@ -56,6 +56,8 @@ struct layer_place {
 	struct buf dir_times;
 	/* the file that is being written */
 	int file; /* -1: the data of this entry belongs nowhere */
+	uint64_t size;
+	uint64_t at; /* where the next byte would be written */
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t mode;
@@ -343,6 +345,8 @@ static int put_file(struct layer_place *p, const struct tar_entry *entry, struct
 	p->file = openat(dir, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (p->file < 0)
 		return fail_errno(e, &p->name.path);
+	p->size = entry->size;
+	p->at = 0;
 	return set_xattrs(p, p->file, entry, e);
 }
 
@@ -496,26 +500,39 @@ static int end_file(struct layer_place *p, struct err *e)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, p->mtime };
 	auto_close int fd = steal_fd(&p->file);
-	int r = settle(p, fd, e);
+	int r;
+
+	/* A hole at the end. */
+	if (p->at < p->size && ftruncate(fd, (off_t)p->size) < 0)
+		return fail_errno(e, &p->name.path);
+	r = settle(p, fd, e);
 
 	(void)futimens(fd, times);
 	return r;
 }
 
-int layer_place_event(struct layer_place *p, const struct tar_event *ev, struct err *e)
+static int write_data(struct layer_place *p, const struct tar_event *ev, struct err *e)
 {
 	int r;
 
+	p->stats.bytes += ev->len;
+	if (ev->offset != p->at && lseek(p->file, (off_t)ev->offset, SEEK_SET) < 0)
+		return fail_errno(e, &p->name.path);
+	p->at = ev->offset + ev->len;
+	r = fs_write_all(p->file, ev->data, ev->len);
+	if (r == 0)
+		return 0;
+	errno = -r;
+	return fail_errno(e, &p->name.path);
+}
+
+int layer_place_event(struct layer_place *p, const struct tar_event *ev, struct err *e)
+{
 	switch (ev->kind) {
 	case TAR_ENTRY:
 		return begin(p, &ev->entry, e);
 	case TAR_DATA:
-		p->stats.bytes += ev->len;
-		r = p->file < 0 ? 0 : fs_write_all(p->file, ev->data, ev->len);
-		if (r == 0)
-			return 0;
-		errno = -r;
-		return fail_errno(e, &p->name.path);
+		return p->file < 0 ? 0 : write_data(p, ev, e);
 	case TAR_ENTRY_END:
 		return p->file < 0 ? 0 : end_file(p, e);
 	case TAR_MORE:

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -19,6 +20,7 @@ static int read_all(const struct buf *b, size_t step, const struct tar_limits *l
 		    struct buf *seen)
 {
 	auto_tar_reader r = tar_reader_new(limits);
+	uint64_t place = 0;
 
 	for (size_t at = 0; at < b->len;) {
 		size_t n = b->len - at < step ? b->len - at : step;
@@ -46,8 +48,16 @@ static int read_all(const struct buf *b, size_t step, const struct tar_limits *l
 			if (ev.kind == TAR_ENTRY && ev.entry.device_major)
 				buf_printf(seen, "{%u:%u}", ev.entry.device_major,
 					   ev.entry.device_minor);
-			if (ev.kind == TAR_DATA)
+			if (ev.kind == TAR_DATA && ev.offset != place) {
+				buf_printf(seen, "@%llu:", (unsigned long long)ev.offset);
+				place = ev.offset;
+			}
+			if (ev.kind == TAR_DATA) {
 				buf_add(seen, ev.data, ev.len);
+				place += ev.len;
+			}
+			if (ev.kind == TAR_ENTRY)
+				place = 0;
 			if (ev.kind == TAR_ENTRY_END)
 				buf_putc(seen, ';');
 		} while (ev.kind != TAR_MORE && ev.kind != TAR_END);
@@ -346,6 +356,111 @@ static void test_layer(void **state)
 	assert_int_equal(read_all(&bad, 512, &layer, &seen), 0);
 }
 
+/* GNU's header of a sparse file: pieces of two fields, whether it goes on, the size. */
+static void sparse_field(char *at, uint64_t value)
+{
+	snprintf(at, 12, "%011llo", (unsigned long long)value);
+}
+
+static int read_sparse(const struct buf *b, size_t step, struct buf *seen)
+{
+	struct tar_limits layer = wide;
+
+	layer.layer = true;
+	buf_reset(seen);
+	return read_all(b, step, &layer, seen);
+}
+
+static void test_sparse_gnu(void **state)
+{
+	struct tar_header h = { .type = 'S' };
+	char *bytes = (char *)&h;
+	char more[TAR_BLOCK] = { 0 };
+	auto_buf b = BUF_INIT, seen = BUF_INIT;
+	char data[TAR_BLOCK * 2 + 14];
+
+	(void)state;
+	memcpy(h.magic, "ustar  ", 8);
+	sparse_field(bytes + 386, 10);
+	sparse_field(bytes + 398, 3);
+	sparse_field(bytes + 410, 20);
+	sparse_field(bytes + 422, 2);
+	sparse_field(bytes + 483, 100);
+	raw(&b, h, "abcde", 5);
+	for (size_t step = 1; step < 700; step += 233) {
+		assert_int_equal(read_sparse(&b, step, &seen), 0);
+		if (step > 1)
+			assert_string_equal(buf_str(&seen), "[0 n> 0 0:100 0.0]@10:abc@20:de;");
+	}
+	/* In an archive that is no layer it is not known. */
+	assert_int_equal(read_all(&b, 512, &wide, &seen), -ENOTSUP);
+	/* What is stored must be exactly the pieces, in order and in bounds. */
+	for (size_t i = 0; i < 4; i++) {
+		static const struct {
+			unsigned at;
+			unsigned value;
+		} wrong[] = { { 398, 4 }, { 410, 12 }, { 410, 99 }, { 483, 21 } };
+		struct tar_header bad = h;
+
+		sparse_field((char *)&bad + wrong[i].at, wrong[i].value);
+		buf_reset(&b);
+		raw(&b, bad, "abcde", 5);
+		assert_int_equal(read_sparse(&b, 512, &seen), -EBADMSG);
+	}
+	/* The map goes on in a block of its own, which the size does not count. */
+	bytes[482] = 1;
+	sparse_field(more, 50);
+	sparse_field(more + 12, 1);
+	buf_reset(&b);
+	memset(data, 0, sizeof(data));
+	raw(&b, h, data, 6);
+	buf_truncate(&b, TAR_BLOCK);
+	buf_add(&b, more, sizeof(more));
+	buf_puts(&b, "abcdef");
+	tar_write_padding(&b, 6);
+	assert_int_equal(read_sparse(&b, 700, &seen), 0);
+	assert_string_equal(buf_str(&seen), "[0 n> 0 0:100 0.0]@10:abc@20:de@50:f;");
+}
+
+static void sparse_pax(struct buf *b, const char *map, const char *data)
+{
+	static const char pax[] = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+				  "25 GNU.sparse.name=where\n28 GNU.sparse.realsize=1000\n";
+	char stored[TAR_BLOCK + 100] = { 0 };
+
+	buf_reset(b);
+	raw(b, (struct tar_header){ .type = 'x' }, pax, sizeof(pax) - 1);
+	memcpy(stored, map, strlen(map));
+	memcpy(stored + TAR_BLOCK, data, strlen(data));
+	raw(b, (struct tar_header){ .type = '0' }, stored, TAR_BLOCK + strlen(data));
+}
+
+static void test_sparse_pax(void **state)
+{
+	static const char *const wrong[] = {
+		"2\n0\n3\n",	       /* truncated */
+		"1\n0\n3\n",	       /* less than is stored */
+		"2\n5\n3\n0\n2\n",     /* out of order */
+		"2\n0\n3\n999\n2\n",   /* out of bounds */
+		"99999999\n",	       /* too many */
+		"2\n\n0\n3\n500\n2\n", /* an empty line */
+		"2\n0\n-3\n500\n2\n",  /* no number */
+		"2\n0\n3\n18446744073709551615\n2\n",
+	};
+	auto_buf b = BUF_INIT, seen = BUF_INIT;
+
+	(void)state;
+	sparse_pax(&b, "2\n0\n3\n500\n2\n", "abcde");
+	assert_int_equal(read_sparse(&b, 700, &seen), 0);
+	assert_string_equal(buf_str(&seen), "[0 where> 0 0:1000 0.0]abc@500:de;");
+	assert_int_equal(read_sparse(&b, 1, &seen), 0);
+	assert_int_equal(read_all(&b, 512, &wide, &seen), -ENOTSUP);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		sparse_pax(&b, wrong[i], "abcde");
+		assert_int_equal(read_sparse(&b, 700, &seen), -EBADMSG);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +474,8 @@ int main(void)
 		cmocka_unit_test(test_one_length),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_layer),
+		cmocka_unit_test(test_sparse_gnu),
+		cmocka_unit_test(test_sparse_pax),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
