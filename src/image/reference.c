@@ -230,6 +230,9 @@ static int split_name(const char *text, const char *name, struct image_ref *ret,
 		ret->host = xstrndup(name, first);
 		for (char *p = ret->host; *p; p++)
 			*p = (char)(is_upper(*p) ? *p - 'A' + 'a' : *p);
+		/* "R/a": what made it a host is gone when it is written as hosts are. */
+		if (!looks_like_host(ret->host, first))
+			return refuse(e, text, "a repository is written in lower case");
 		if (!host_ok(ret->host))
 			return refuse(e, text, "what stands before the first slash is no host");
 		if (strcmp(ret->host, "index." DEFAULT_HOST) == 0) {
@@ -341,6 +344,17 @@ int image_ref_parse(const char *text, struct image_ref *ret, struct err *e)
 /* --- writing -------------------------------------------------------------------------------------
  */
 
+/* Would it, with a tag behind it, be taken for another source: an image that is called "oci"? */
+static bool is_prefix(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		if (strlen(name) + 1 == strlen(prefixes[i].prefix) &&
+		    text_starts(prefixes[i].prefix, name))
+			return true;
+	}
+	return false;
+}
+
 char *image_ref_name(const struct image_ref *r, bool familiar)
 {
 	const char *repository = r->repository;
@@ -352,7 +366,8 @@ char *image_ref_name(const struct image_ref *r, bool familiar)
 	if (text_starts(repository, OFFICIAL) && !strchr(repository + strlen(OFFICIAL), '/'))
 		repository += strlen(OFFICIAL);
 	/* "docker.io/a.b/c" would be taken for a host without its own. */
-	if (strchr(repository, '/') && looks_like_host(repository, strcspn(repository, "/")))
+	if (is_prefix(repository) ||
+	    (strchr(repository, '/') && looks_like_host(repository, strcspn(repository, "/"))))
 		return xasprintf("%s/%s", r->host, repository);
 	return xstrdup(repository);
 }
