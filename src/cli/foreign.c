@@ -58,7 +58,7 @@ int cli_foreign(const char *program, const char *verb, const char *word, struct 
 		const struct foreign *f = &words[i];
 
 		if (strcmp(f->word, word) != 0 || !f->verb != !verb ||
-		    (verb && strcmp(f->verb, verb) != 0))
+		    (f->verb && verb && strcmp(f->verb, verb) != 0))
 			continue;
 		err_set(e, ERR_USAGE, -EINVAL, verb ? "option --%s: %s" : "'%s': %s", word, f->why);
 		cure(f->cure, program, e);

@@ -19,8 +19,8 @@ void image_event_send(const char *event, struct json *j)
 	auto_json owned = j;
 	auto_buf line = BUF_INIT;
 
-	json_set_string(j, "event", event);
-	json_write(j, false, &line);
+	json_set_string(owned, "event", event);
+	json_write(owned, false, &line);
 	buf_putc(&line, '\n');
 	if (fs_write_all(STDOUT_FILENO, line.data, line.len) < 0)
 		_exit(1);

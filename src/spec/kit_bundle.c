@@ -305,6 +305,8 @@ static int read_fd(struct kit_bundle *b, int fd, struct err *e)
 	if (file.len > YAML_BYTES_MAX)
 		return err_set(e, ERR_INPUT, -EFBIG, "neither a kit's directory nor a ZIP file");
 	f = add_file(b, "spec.yaml", false, e);
+	if (!f)
+		return -EFBIG;
 	f->bytes = file;
 	file = BUF_INIT;
 	return 0;

@@ -30,6 +30,7 @@ static void test_list(void **state)
 	struct stat st;
 	size_t n = 0;
 
+	assert_true(a && b && c);
 	assert_int_equal(state_volume_file(&f->paths, "none", "x", &empty, &f->e), 0);
 	assert_int_equal(state_volumes(&f->paths, &v, &n, &f->e), 0);
 	assert_int_equal(n, 2);
