@@ -582,6 +582,9 @@ int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *
 	if (r == 0)
 		r = add_binds(&p, c, e);
 	if (r == 0) {
+		/* Before anything is read or written: a link made inside may lead to what is
+		 * hidden. */
+		add_hidden(&p, c->spec);
 		add_identity_files(&p, c);
 		add_op(&p, BOX_OP_USER, 0, c->home,
 		       c->ids.mode == BOX_ID_SINGLE ? "root" : "agent");
@@ -593,7 +596,6 @@ int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *
 		box_plan_clear(&p);
 		return r;
 	}
-	add_hidden(&p, c->spec);
 	add_kernel_fs(&p, c);
 	add_end(&p, c);
 	*ret = p;

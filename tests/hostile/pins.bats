@@ -25,6 +25,47 @@ teardown() { hostile_teardown; }
 	[ "$(cat "$WS/sub/deep/key")" = "$TOKEN" ]
 }
 
+@test "D21 what is hidden is not read at the next start by way of the account files" {
+	local user=root
+	need_rootfs
+	[ "$(id_mode)" != single ] || user=agent
+	cp "$SENT/secret" "$WS/key"
+	echo seen:x:7: >"$WS/plain"
+	ward create -q --name "$BOX" -t "dir:$WARD_ROOTFS" --hide key shell >/dev/null
+	in_box "$user" ln -sf "$WS/key" /etc/shadow
+	in_box "$user" ln -sf "$WS/plain" /etc/group
+	ward stop "$BOX"
+	in_box "$user" cat /etc/shadow /etc/group "$WS/key" >"$TEST_DIR/out"
+	assert_no_token "$TEST_DIR/out"
+	grep -q seen "$TEST_DIR/out" # the positive control
+	[ "$(cat "$WS/key")" = "$TOKEN" ]
+}
+
+@test "D21 what is hidden is not replaced at the next start by way of the agent's home" {
+	local dir
+	mkdir -p "$WS/secrets" "$WS/plain" "$XDG_CONFIG_HOME/ward/kits/seed"
+	cat >"$XDG_CONFIG_HOME/ward/kits/seed/spec.yaml" <<-'END'
+		schemaVersion: "2"
+		kind: sandbox
+		name: seed
+		sandbox:
+		  entrypoint: [/bin/sh]
+		setup:
+		  files:
+		    - path: ~/.seed/settings.json
+		      content: "{}"
+	END
+	cp "$SENT/secret" "$WS/secrets/settings.json"
+	for dir in plain secrets; do
+		ward create -q --name "$dir" -t host --hide secrets seed >/dev/null
+		ward exec "$dir" sh -c "rm -rf ~/.seed && ln -s '$WS/$dir' ~/.seed"
+		ward stop "$dir"
+		ward exec "$dir" true || [ "$dir" = secrets ]
+	done
+	[ "$(cat "$WS/plain/settings.json")" = "{}" ] # the positive control
+	[ "$(cat "$WS/secrets/settings.json")" = "$TOKEN" ]
+}
+
 @test "D21 a directory above a read-only volume cannot be replaced" {
 	local u
 	mkdir -p "$WS/vendor/lib"

@@ -178,6 +178,9 @@ static void order(void **state)
 		    find_op(&p, BOX_OP_BIND, "/home/u/proj/cache"));
 	assert_true(find_op(&p, BOX_OP_BIND, "/home/u/proj") <
 		    find_op(&p, BOX_OP_MASK, "/home/u/proj/.env"));
+	/* Whatever is read or written in the root may be a link to what is hidden. */
+	for (size_t i = find_op(&p, BOX_OP_MASK, "/home/u/proj/.env"); i > 0; i--)
+		assert_true(p.ops[i].type != BOX_OP_FILE && p.ops[i].type != BOX_OP_USER);
 	assert_true(find_op(&p, BOX_OP_FILE, "/home/agent/.settings.json") > home);
 	for (size_t i = 0; i < p.nops; i++)
 		if (p.ops[i].type == BOX_OP_BIND)
