@@ -181,6 +181,10 @@ static int find(struct engine_context *c, const struct image_store *s, struct im
 		     ref->source == IMAGE_DOCKER_ARCHIVE;
 	int r;
 
+	if (ref->source == IMAGE_DOCKER_DAEMON) {
+		err_set(e, ERR_REFUSED, -EOPNOTSUPP, "images are not taken from a running engine");
+		return err_hint(e, "docker save -o FILE IMAGE, and then: -t docker-archive:FILE");
+	}
 	if (local) {
 		r = resolve_path(ref, e);
 		if (r < 0)

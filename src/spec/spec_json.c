@@ -488,6 +488,8 @@ static int check_spec(const struct spec *s, struct err *e)
 		return err_set(e, ERR_CORRUPT, -EINVAL, "spec: member 'workspaces' is empty");
 	if (s->tmpl.kind == SPEC_TEMPLATE_DIR && !s->tmpl.path)
 		return err_set(e, ERR_CORRUPT, -EINVAL, "template: member 'path' is missing");
+	if (s->tmpl.kind == SPEC_TEMPLATE_IMAGE && !s->tmpl.digest)
+		return err_set(e, ERR_CORRUPT, -EINVAL, "template: member 'digest' is missing");
 	return 0;
 }
 

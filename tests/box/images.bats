@@ -95,7 +95,7 @@ assert_store_whole() {
 	assert_equal "$(cat out)" "$(printf '%s\n' new newer twotwothreethree z kept 751 '644 3' '644 3' '644 3')"
 }
 
-@test "the tree inside is the one that umoci unpacks" {
+@test "a whole distribution: its tree is the one that umoci unpacks, and sudo apt-get works in it" {
 	need_rootfs_tar
 	need jq
 	local owners=() hidden=() shown=(/t /usr /var/lib/dpkg /bin) at="$TEST_DIR/umoci"
@@ -118,7 +118,10 @@ assert_store_whole() {
 		umoci unpack --rootless --image "$TEST_DIR/images/real:latest" "$at" >/dev/null
 		for dir in "${shown[@]}"; do python3 tree.py --no-owners "$at/rootfs$dir" "${hidden[@]}"; done >outside
 	else
-		chmod 0777 "$TEST_DIR" # where root of the namespace is somebody else
+		# Root of that namespace is somebody else.
+		chmod 0755 "$TEST_DIR"
+		mkdir -m 0777 "$TEST_DIR/theirs"
+		at="$TEST_DIR/theirs/umoci"
 		mmdebstrap --unshare-helper umoci unpack --image "$TEST_DIR/images/real:latest" "$at" >/dev/null
 		for dir in "${shown[@]}"; do
 			mmdebstrap --unshare-helper python3 tree.py "$at/rootfs$dir"
@@ -132,16 +135,14 @@ assert_store_whole() {
 	peak=$(cat "$STORE"/layers/*/*/layer.json | jq -s 'map(.memory_kib) | max')
 	echo "peak $peak KiB"
 	[ "$peak" -lt 65536 ]
-}
 
-@test "sudo apt-get install works in an image, and the layers do not change" {
-	need_rootfs_tar
-	one_id && skip "needs a root inside"
-	image real "$WARD_ROOTFS_TAR" >/dev/null
-	ward run -q -t "oci:$TEST_DIR/images/real" shell -- -c \
-		'sudo apt-get update -q && sudo apt-get install -q -y hello' >log 2>&1 || fail "$(cat log)"
+	# Where there is one id there is no root to become.
+	if one_id; then return 0; fi
+	ward run -q shell -- -c 'sudo apt-get update -q && sudo apt-get install -q -y hello' >log 2>&1 ||
+		fail "$(cat log)"
 	run ward run -q shell -- -c hello
 	assert_output_has "Hello, world!"
+	# The layers did not change.
 	[ -z "$(find "$STORE"/layers/*/*/fs/usr/bin -name hello)" ]
 }
 
@@ -399,9 +400,19 @@ assert_store_whole() {
 		fi
 	done
 	[ -z "$(pgrep -u "$(id -u)" -x ward-image)" ] || wait_for refute pgrep -u "$(id -u)" -x ward-image
+	# What the last one left goes with the garbage, or with the next try.
+	ward template prune >/dev/null
+	[ -z "$(unpacked | grep -vE '/[0-9a-f]{64}$')" ]
+	timeout -s KILL 0.1 "$WARD" create -q --name victim -t "oci:$TEST_DIR/images/victim" shell \
+		>/dev/null 2>&1 </dev/null || true
 	ward run -q --name victim -t "oci:$TEST_DIR/images/victim" shell -- -c 'cat /many/19/1999 | wc -c' >out
 	assert_file out 200
 	[ -z "$(unpacked | grep -vE '/[0-9a-f]{64}$')" ]
+	# And a template that nobody uses any more, with its layers.
+	ward rm -f victim
+	ward template rm "oci:$TEST_DIR/images/victim"
+	ward template prune >/dev/null
+	[ -z "$(unpacked)" ]
 }
 
 remove_layers() {
