@@ -138,7 +138,7 @@ static void hash_begin(struct download *d)
 
 static int start_over(struct download *d, struct err *e)
 {
-	if (ftruncate(d->fd, 0) < 0)
+	if (ftruncate(d->fd, 0) < 0 || lseek(d->fd, 0, SEEK_SET) < 0)
 		return disk_failure("cannot begin a download again", e);
 	hash_begin(d);
 	d->resumed = false;
@@ -290,6 +290,13 @@ static int check_digest(struct download *d, bool *ret_ok)
 
 static int commit(struct download *d, struct err *e)
 {
+	struct stat st;
+
+	/* What was hashed is what was received; that it is also what the file has is for its size
+	 * to tell. */
+	if (fstat(d->fd, &st) < 0 || (uint64_t)st.st_size != d->d->size)
+		return err_set(e, ERR_SYSTEM, -EIO, "template store: %s: written wrongly",
+			       d->d->digest);
 	if (fdatasync(d->fd) < 0 || fchmod(d->fd, 0400) < 0)
 		return disk_failure("cannot write", e);
 	if (renameat(d->s->blobs, d->partial, d->s->blobs, d->name) < 0)

@@ -174,7 +174,7 @@ assert_store_sound() {
 	rm a/log
 	serve b
 	mode b stall
-	ward template pull -q "localhost:$PORT/x/img:v1" </dev/null 3>&- &
+	"$WARD" template pull -q "localhost:$PORT/x/img:v1" </dev/null 3>&- &
 	local puller=$!
 	wait_for partial_is_large
 	kill -9 "$puller"
@@ -189,7 +189,7 @@ assert_store_sound() {
 @test "a registry that is killed in the middle of a blob, and started again" {
 	serve a
 	mode a stall
-	ward template pull -q "localhost:$PORT/x/img:v1" </dev/null >digest 2>messages 3>&- &
+	"$WARD" template pull -q "localhost:$PORT/x/img:v1" </dev/null >digest 2>messages 3>&- &
 	local puller=$! port=$PORT
 	wait_for partial_is_large
 	stop_servers
@@ -205,12 +205,36 @@ partial_is_large() {
 	[ "$(cat "$(store)"/blobs/sha256/*.partial | wc -c)" -gt 1000000 ]
 }
 
+@test "the program that talks to registries has given up what it does not need" {
+	serve a
+	mode a stall
+	"$WARD" template pull -q "localhost:$PORT/x/img:v1" </dev/null >/dev/null 2>&1 3>&- &
+	local puller=$! helper
+	wait_for partial_is_large
+	helper=$(pgrep -P "$puller" -x ward-registry)
+	# The positive control: who started it has not.
+	grep -q '^NoNewPrivs:	0$' "/proc/$puller/status"
+	grep -q '^NoNewPrivs:	1$' "/proc/$helper/status"
+	grep -q '^CapEff:	0000000000000000$' "/proc/$helper/status"
+	grep -q '^CapPrm:	0000000000000000$' "/proc/$helper/status"
+	grep -qE '^Max open files +256 +256 ' "/proc/$helper/limits"
+	grep -qE '^Max core file size +0 +0 ' "/proc/$helper/limits"
+	# It dies with who started it.
+	kill -9 "$puller"
+	wait "$puller" || true
+	wait_for gone "$helper"
+}
+
+gone() {
+	! kill -0 "$1"
+}
+
 @test "kill -9 at any moment: no broken template, the next pull continues, prune leaves nothing" {
 	serve a
 	mode a slow
 	local i puller
 	for i in 1 2 3 4 5 6 7 8; do
-		ward template pull -q "localhost:$PORT/x/img:v1" </dev/null >/dev/null 2>&1 3>&- &
+		"$WARD" template pull -q "localhost:$PORT/x/img:v1" </dev/null >/dev/null 2>&1 3>&- &
 		puller=$!
 		wait_for pull_is_at "$i" "$puller"
 		kill -9 "$puller" 2>/dev/null || true
@@ -240,7 +264,7 @@ no_helper() {
 @test "two pulls of one image: each blob is asked for once" {
 	serve a
 	mode a slow
-	ward template pull "localhost:$PORT/x/img:v1" </dev/null >one 2>one.err 3>&- &
+	"$WARD" template pull "localhost:$PORT/x/img:v1" </dev/null >one 2>one.err 3>&- &
 	local first=$!
 	wait_for test -e "$(store)/content.lock"
 	ward template pull "localhost:$PORT/y/img:v1" >two 2>two.err
