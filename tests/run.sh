@@ -9,8 +9,9 @@
 #        asks nothing) also one with a range of ids and one without
 #
 # The tests run in a copy below /tmp that every user can read; nothing in the repository is written.
-# Users are tested side by side, as many as there are processors.  One line a suite; the last line is
-# the sum.  Exit status 0 only when something passed and nothing failed.  With CI=true a skip that tests/skips.txt does not name is a failure.
+# Users are tested side by side, two for each processor.  One line a suite; the last line is the sum.
+# Exit status 0 only when something passed and nothing failed.  With CI=true a skip that
+# tests/skips.txt does not name is a failure.
 #
 # WARD_TEST_CACHE  where the root file system and the agents are kept between runs
 # WARD_BATS        arguments for bats, such as "--filter REGEX"
@@ -181,7 +182,8 @@ run_user() { # USER
 # All users, a few at a time.
 run_users() {
 	local user running=0 lanes
-	lanes=$(nproc)
+	# Tests wait more than they compute.
+	lanes=$(($(nproc) * 2))
 	for user in $(identities); do
 		if [ "$running" -ge "$lanes" ]; then
 			wait -n

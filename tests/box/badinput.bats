@@ -77,8 +77,10 @@ refused() {
 	refused 2 "root file system" "hint: "
 	run ward run -t "dir:$TEST_DIR/none" shell
 	refused 2 "none"
-	run ward run -t python:3-slim shell
-	refused 125 "not supported" "hint: "
+	run ward run -t never.invalid/made:1 --pull-template never shell
+	refused 125 "never.invalid/made:1" "hint: "
+	run ward run -t never.invalid/made:1 shell
+	refused 125 "never.invalid" "hint: "
 }
 
 @test "agent binary missing in the template" {
