@@ -75,7 +75,9 @@ static int which_tag(const struct json *entries, const char *tag, struct err *e)
 		err_set(e, ERR_NOT_FOUND, -ENOENT,
 			"several images are in it, and none is 'latest'");
 	}
-	return shown ? err_hint(e, "it has: %s", buf_str(&there)) : -ENOENT;
+	if (shown)
+		err_hint(e, "it has: %s", buf_str(&there));
+	return -ENOENT;
 }
 
 int import_choose(const char *text, size_t n, const char *tag, struct buf *ret, struct err *e)
