@@ -14,7 +14,8 @@
  *
  * A link at such a place is the user's own choice and is followed, on this machine and once; where
  * it leads is judged like a volume.  Links further down are shown as they are, and lead nowhere
- * inside.  What holds a login of the agent is never given.
+ * inside.  What holds a login of the agent is never given, and nothing is given to a kit that was
+ * only named on the command line: it may be a stranger's, and its list could name anything.
  *
  * Invariant: nothing here fails a start; what cannot be given is left out and said.
  */
@@ -175,6 +176,10 @@ static void look_at(struct user_config *u, const struct spec_paths *p, const str
 		return;
 	if (r < 0) {
 		strv_add(&u->refused, e.message);
+		return;
+	}
+	if (c->given) {
+		refuse(u, path, "a kit of --kit cannot show more of your home");
 		return;
 	}
 	if (holds_login(k, p->home, source)) {

@@ -211,6 +211,8 @@ static int add_given(struct loader *l, const char *path)
 		return r;
 	}
 	l->given = xrealloc(l->given, l->ngiven + 1, sizeof(*l->given));
+	for (size_t i = 0; i < p->kit.nuser_config; i++)
+		p->kit.user_config[i].given = true;
 	g = &l->given[l->ngiven++];
 	*g = (struct given_kit){ .part = p, .path = xstrdup(path), .name = xstrdup(p->kit.name) };
 	return 0;

@@ -191,6 +191,7 @@ struct kit_user_config {
 	char *path;	  /* below the home, on the host and inside: ".claude/skills" */
 	struct strv keys; /* a JSON file: only these top-level members, merged into the seed of the
 			     same path; empty: the file or directory as it is */
+	bool given;	  /* by a kit of --kit, which is not one of the user's own */
 };
 struct kit_credential {
 	char *service;

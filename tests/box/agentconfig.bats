@@ -47,6 +47,27 @@ kit() {
 	[ $# -eq 0 ] || cat >>"$dir/spec.yaml"
 }
 
+@test "a kit that was only named on the command line is shown nothing of the home" {
+	local mode dir="$XDG_CONFIG_HOME/ward/kits/look"
+	kit more <<-'END'
+		    - path: .codex
+	END
+	mkdir -m 0700 "$HOME/.codex"
+	echo CANARY-CODEX >"$HOME/.codex/auth.json"
+	# The positive control: the same kit as one of the user's own.
+	run ward run -q --name own look -c 'cat ~/.codex/auth.json ~/.claude/CLAUDE.md'
+	assert_output_has CANARY-CODEX
+	assert_output_has MEMORY-TEXT-1
+	mv "$dir" "$TEST_DIR/look"
+	for mode in readonly copy; do
+		run ward run --name "$mode" --agent-config "$mode" --kit "$TEST_DIR/look" look -c \
+			'cat ~/.codex/auth.json ~/.claude/CLAUDE.md'
+		refute_output_has CANARY-CODEX
+		refute_output_has MEMORY-TEXT-1
+		assert_output_has "a kit of --kit cannot show more of your home"
+	done
+}
+
 @test "claude sees its user's skill and notes, and no request holds a secret" {
 	[ -n "${WARD_AGENTS:-}" ] && [ -x "$WARD_AGENTS/bin/claude" ] || skip "no real agents installed (WARD_AGENTS)"
 	[ -f "${WARD_FIXTURES:-/nonexistent}/fake_llm.py" ] || skip "no stand-in model API (WARD_FIXTURES)"

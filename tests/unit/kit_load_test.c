@@ -374,9 +374,12 @@ static void test_given_agent(void **state)
 	struct kit *k;
 
 	user(f, "x", AGENT("x") "sandbox: {entrypoint: [users]}\n");
-	give(f, "x", AGENT("x") "sandbox: {entrypoint: [given]}\n");
+	give(f, "x",
+	     AGENT("x") "sandbox: {entrypoint: [given]}\n"
+			"ward: {userConfig: [.x]}\n");
 	k = load(f, "x");
 	assert_string_equal(k->entrypoint.v[0], "given");
+	assert_true(k->user_config[0].given);
 	kit_free(k);
 	refused(f, "claude", "/x' defines the agent x, which is not the one to be run");
 	assert_true(text_ends(f->e.hint, "/x x"));

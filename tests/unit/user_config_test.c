@@ -169,6 +169,21 @@ static int way_of(const struct user_config *u, const char *target)
 	return i ? (int)i->way : -1;
 }
 
+/* A kit that was only named on the command line lists what it likes. */
+static void given(void **state)
+{
+	struct fixture *f = *state;
+	struct user_config u;
+
+	f->kit->user_config[0].given = true;
+	user_config_find(&f->c, f->spec, f->kit, &u);
+	assert_null(user_config_at(&u, "/home/agent/.tool/TOOL.md"));
+	assert_non_null(user_config_at(&u, "/home/agent/.tool/skills"));
+	assert_true(text_ends(u.refused.v[0],
+			      ".tool/TOOL.md': a kit of --kit cannot show more of your home"));
+	user_config_clear(&u);
+}
+
 static void ways(void **state)
 {
 	struct fixture *f = *state;
@@ -259,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(merge),
 		cmocka_unit_test_setup_teardown(ways, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(given, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(somebody_elses_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(instructions, set_up, tear_down),
 	};
