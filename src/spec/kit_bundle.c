@@ -205,6 +205,8 @@ static size_t top_directory(const struct zip *z)
 			return 0;
 		if (i == 0)
 			n = strcspn(name, "/") + 1;
+		if (n > strlen(name)) /* a file at the top */
+			return 0;
 		if (strncmp(name, zip_at(z, 0)->name, n) != 0)
 			return 0;
 		found = found || strcmp(name + n, "spec.yaml") == 0;

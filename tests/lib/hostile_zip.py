@@ -137,6 +137,7 @@ BAD = {
     "many": (archive([spec()] + [Entry("files/home/%d" % i, b"x") for i in range(1000)]), "more than 1000 files"),
     "very-many": (archive([spec()] + [Entry("x/%d" % i, b"x") for i in range(4096)]), "too many entries"),
     "no-spec": (archive([home("files/home/x")]), "no spec.yaml"),
+    "one-file": (archive([home("x")]), "no spec.yaml"),
     "spec-not-yaml": (archive([Entry("spec.yaml", b"a: [")]), "not valid YAML"),
 }
 
