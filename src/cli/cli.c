@@ -23,6 +23,25 @@ bool cli_wants_json(const struct cli *c)
 	return c->v.json || (c->v.format && strcmp(c->v.format, "json") == 0);
 }
 
+int cli_run_action(struct cli *c, const struct cli_action *actions, size_t n, struct err *e)
+{
+	const char *word = c->operands.v.v[0];
+	size_t given = c->operands.v.n - 1;
+	auto_buf shown = BUF_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(actions[i].name, word) != 0)
+			continue;
+		if (given < actions[i].min || given > actions[i].max)
+			return err_set(e, ERR_USAGE, -EINVAL, "%s %s: expected is %s",
+				       c->verb->name, word, actions[i].operands);
+		return actions[i].run(c, e);
+	}
+	text_escape(&shown, word, strlen(word), 80);
+	return err_set(e, ERR_USAGE, -EINVAL, "%s: '%s' is none of %s", c->verb->name,
+		       buf_str(&shown), c->verb->words);
+}
+
 int cli_exit_code(const struct cli *c, const struct err *e)
 {
 	if (e->kind == ERR_USAGE)

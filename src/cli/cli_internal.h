@@ -144,6 +144,16 @@ int cli_foreign(const char *program, const char *verb, const char *word, struct 
 /* Names for completion; silent about everything that goes wrong. A names_fn. */
 void cli_names(const char *what, struct strv *ret, void *unused);
 int cli_run(const char *program, int argc, char **argv);
+/* One word that a verb such as `kit` has behind it. */
+struct cli_action {
+	const char *name;
+	size_t min, max;      /* operands behind it */
+	const char *operands; /* what they are, for "kit new: expected is NAME [DIR]" */
+	int (*run)(struct cli *c, struct err *e);
+};
+/* Run the action that the first operand names; another word or number of operands is a usage error.
+ */
+int cli_run_action(struct cli *c, const struct cli_action *actions, size_t n, struct err *e);
 /* Exit code of an error: usage is 2; not found is 1 for listing verbs; everything else 125. */
 int cli_exit_code(const struct cli *c, const struct err *e);
 /* The exit code of several attempts: the worse one. */

@@ -129,34 +129,15 @@ static int kit_new(struct cli *c, struct err *e)
 	return term_out(&text, e);
 }
 
-static const struct {
-	const char *name;
-	const char *operands;
-	size_t min, max;
-	int (*run)(struct cli *c, struct err *e);
-} actions[] = {
-	{ "ls", "no operand", 0, 0, kit_ls },
-	{ "list", "no operand", 0, 0, kit_ls },
-	{ "inspect", "NAME", 1, 1, kit_inspect },
-	{ "validate", "DIR|FILE|ZIP|NAME", 1, 1, kit_validate },
-	{ "new", "NAME [DIR]", 1, 2, kit_new },
+static const struct cli_action actions[] = {
+	{ "ls", 0, 0, "no operand", kit_ls },
+	{ "list", 0, 0, "no operand", kit_ls },
+	{ "inspect", 1, 1, "NAME", kit_inspect },
+	{ "validate", 1, 1, "DIR|FILE|ZIP|NAME", kit_validate },
+	{ "new", 1, 2, "NAME [DIR]", kit_new },
 };
 
 int cmd_kit(struct cli *c, struct err *e)
 {
-	const char *word = c->operands.v.v[0];
-	size_t n = c->operands.v.n - 1;
-	auto_buf shown = BUF_INIT;
-
-	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
-		if (strcmp(actions[i].name, word) != 0)
-			continue;
-		if (n < actions[i].min || n > actions[i].max)
-			return err_set(e, ERR_USAGE, -EINVAL, "kit %s: expected is %s", word,
-				       actions[i].operands);
-		return actions[i].run(c, e);
-	}
-	text_escape(&shown, word, strlen(word), 80);
-	return err_set(e, ERR_USAGE, -EINVAL, "kit: '%s' is none of %s", buf_str(&shown),
-		       c->verb->words);
+	return cli_run_action(c, actions, ARRAY_SIZE(actions), e);
 }

@@ -519,38 +519,19 @@ static int template_prune(struct cli *c, struct err *e)
 /* --- the verb ----------------------------------------------------------------------------------
  */
 
-static const struct {
-	const char *name;
-	size_t min, max; /* operands behind it */
-	const char *operands;
-	int (*run)(struct cli *c, struct err *e);
-} actions[] = {
-	{ "pull", 1, 1, "an IMAGE", template_pull },
-	{ "push", 1, 2, "a TEMPLATE, and perhaps an IMAGE to push it as,", template_push },
-	{ "ls", 0, 0, "nothing", template_ls },
-	{ "list", 0, 0, "nothing", template_ls },
-	{ "inspect", 1, SIZE_MAX, "a TEMPLATE", template_inspect },
-	{ "rm", 1, SIZE_MAX, "a TEMPLATE", template_rm },
-	{ "prune", 0, 0, "nothing", template_prune },
-	{ "save", 1, 1, "a TEMPLATE", template_save },
-	{ "load", 0, 1, "a NAME at most", template_load },
+static const struct cli_action actions[] = {
+	{ "pull", 1, 1, "IMAGE", template_pull },
+	{ "push", 1, 2, "TEMPLATE [IMAGE]", template_push },
+	{ "ls", 0, 0, "no operand", template_ls },
+	{ "list", 0, 0, "no operand", template_ls },
+	{ "inspect", 1, SIZE_MAX, "TEMPLATE...", template_inspect },
+	{ "rm", 1, SIZE_MAX, "TEMPLATE...", template_rm },
+	{ "prune", 0, 0, "no operand", template_prune },
+	{ "save", 1, 1, "TEMPLATE", template_save },
+	{ "load", 0, 1, "[NAME]", template_load },
 };
 
 int cmd_template(struct cli *c, struct err *e)
 {
-	const char *word = c->operands.v.v[0];
-	size_t n = c->operands.v.n - 1;
-	auto_buf shown = BUF_INIT;
-
-	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
-		if (strcmp(actions[i].name, word) != 0)
-			continue;
-		if (n < actions[i].min || n > actions[i].max)
-			return err_set(e, ERR_USAGE, -EINVAL, "template %s: %s is expected", word,
-				       actions[i].operands);
-		return actions[i].run(c, e);
-	}
-	text_escape(&shown, word, strlen(word), 80);
-	return err_set(e, ERR_USAGE, -EINVAL, "template: '%s' is none of %s", buf_str(&shown),
-		       c->verb->words);
+	return cli_run_action(c, actions, ARRAY_SIZE(actions), e);
 }

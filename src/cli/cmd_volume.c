@@ -212,32 +212,13 @@ static int volume_rm(struct cli *c, struct err *e)
 	return r < 0 ? r : code;
 }
 
-static const struct {
-	const char *name;
-	size_t min;
-	size_t max;
-	int (*run)(struct cli *c, struct err *e);
-} actions[] = {
-	{ "ls", 1, 1, volume_ls },
-	{ "list", 1, 1, volume_ls },
-	{ "rm", 2, SIZE_MAX, volume_rm },
+static const struct cli_action actions[] = {
+	{ "ls", 0, 0, "no operand", volume_ls },
+	{ "list", 0, 0, "no operand", volume_ls },
+	{ "rm", 1, SIZE_MAX, "AGENT...", volume_rm },
 };
 
 int cmd_volume(struct cli *c, struct err *e)
 {
-	const char *word = c->operands.v.v[0];
-	auto_buf shown = BUF_INIT;
-
-	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
-		if (strcmp(actions[i].name, word) != 0)
-			continue;
-		if (c->operands.v.n < actions[i].min || c->operands.v.n > actions[i].max)
-			return err_set(e, ERR_USAGE, -EINVAL, "volume %s: %s", word,
-				       c->operands.v.n < actions[i].min ? "an agent is expected"
-									: "too many arguments");
-		return actions[i].run(c, e);
-	}
-	text_escape(&shown, word, strlen(word), 80);
-	return err_set(e, ERR_USAGE, -EINVAL, "volume: '%s' is none of %s", buf_str(&shown),
-		       c->verb->words);
+	return cli_run_action(c, actions, ARRAY_SIZE(actions), e);
 }
