@@ -18,6 +18,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "engine/engine_internal.h"
 
 static void merged_is(const char *theirs, const char *seed, const char *want)
