@@ -15,6 +15,7 @@
 #define NATIVE_PATH                                                                                \
 	NATIVE_PATH_FRONT ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define NATIVE_PERSISTENT "/etc/sandbox-persistent.sh"
+#define NATIVE_NODE_QUIET "/run/ward/node-quiet.cjs"
 enum { NATIVE_PROXY_PORT = 3128 };
 
 /* Where ward-init or ward-proxy is; ERR_HOST when it is nowhere. Owned by the caller. */

@@ -422,6 +422,7 @@ static const struct env_entry base_env[] = {
 	{ "GIT_CONFIG_VALUE_1", "false" },
 	/* Node's fetch and http ignore the variables above unless told. */
 	{ "NODE_USE_ENV_PROXY", "1" },
+	{ "NODE_OPTIONS", "--require=" NATIVE_NODE_QUIET },
 };
 
 int native_session_env(struct engine_context *c, const struct spec *s, struct spec_session *session,

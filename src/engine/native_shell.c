@@ -43,6 +43,18 @@ static const struct seed common[] = {
 	  true, true, false },
 	/* Debian's way to name a root directory in the prompt. */
 	{ "/etc/debian_chroot", "ward\n", 0644, false, false, false },
+	/* `--disable-warning` would do, but a Node that does not know it would not start. */
+	{ NATIVE_NODE_QUIET,
+	  "// Made by Ward: Node is told to use the proxy (NODE_USE_ENV_PROXY), and says at each\n"
+	  "// start that this is experimental. That warning is left out, and no other.\n"
+	  "\"use strict\";\n"
+	  "var emit = process.emit;\n"
+	  "process.emit = function (name, warning) {\n"
+	  "\tif (name === \"warning\" && warning && warning.code === \"UNDICI-EHPA\")\n"
+	  "\t\treturn false;\n"
+	  "\treturn emit.apply(this, arguments);\n"
+	  "};\n",
+	  0644, false, false, false },
 	{ NATIVE_HOME "/.bashrc",
 	  "# Made by Ward once; change it as you like.\n"
 	  "case $- in *i*) ;; *) return ;; esac\n"

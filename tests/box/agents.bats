@@ -130,6 +130,22 @@ hosts_suffice() { # AGENT
 	hosts_suffice claude
 }
 
+@test "Node does not warn at each start that the proxy is experimental, and other warnings stay" {
+	local agent
+	for agent in codex gemini; do
+		"$WARD" run -q -w "$WS" "$agent" -- --version >"$TEST_DIR/out" 2>"$TEST_DIR/err" </dev/null
+		assert_equal "$(cat "$TEST_DIR/err")" ""
+		grep -q '[0-9]' "$TEST_DIR/out"
+	done
+	run ward exec codex-project node -e 'process.emitWarning("something else")'
+	assert_status 0
+	assert_output_has "something else"
+	refute_output_has UNDICI
+	# The warning that is left out is one that this Node has.
+	run ward exec -e NODE_OPTIONS= codex-project node -e ''
+	assert_output_has UNDICI
+}
+
 @test "codex works without a terminal and continues in a second run" {
 	works_and_resumes codex
 }
