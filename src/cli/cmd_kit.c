@@ -33,6 +33,7 @@ static int kit_ls(struct cli *c, struct err *e)
 {
 	static const char *const heads[] = { "NAME", "KIND", "ORIGIN", "AGENT" };
 	struct term_table t = { .columns = ARRAY_SIZE(heads) };
+	const struct kit_extras extras = { .placeholders = true };
 	auto_strv names = STRV_INIT;
 	auto_json list = json_array();
 	auto_buf b = BUF_INIT;
@@ -47,7 +48,7 @@ static int kit_ls(struct cli *c, struct err *e)
 		struct kit *k = NULL;
 
 		/* One bad kit does not hide the others. */
-		if (kit_load_any(names.v[i], c->engine.paths.config, NULL, &k, &problem) < 0) {
+		if (kit_load_any(names.v[i], c->engine.paths.config, &extras, &k, &problem) < 0) {
 			term_error(&problem);
 			continue;
 		}
@@ -119,9 +120,15 @@ static int kit_new(struct cli *c, struct err *e)
 {
 	const char *name = c->operands.v.v[1];
 	const char *dir = c->operands.v.n > 2 ? c->operands.v.v[2] : name;
+	auto_free char *own = fs_join(c->engine.paths.config, "kits");
 	auto_buf text = BUF_INIT;
-	int r = cli_kit_new(name, dir, e);
+	int r = 0;
 
+	/* The place for the user's kits is made; elsewhere a misspelt path is found out. */
+	if (fs_path_within(dir, own))
+		r = fs_mkdirs(own, 0700, e);
+	if (r == 0)
+		r = cli_kit_new(name, dir, e);
 	if (r < 0)
 		return r;
 	text_escape(&text, dir, strlen(dir), strlen(dir));

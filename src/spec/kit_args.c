@@ -159,6 +159,8 @@ static int read_decl(const struct field_reader *r, const char *kit, const struct
 	ret = fields_read(r, &decl_fields, v, &d);
 	if (ret == 0) {
 		value = given_value(g, kit, key->text);
+		if (!value && d.required && g && g->placeholders)
+			d.otherwise = xstrdup(d.choices.n ? d.choices.v[0] : key->text);
 		if (value || d.otherwise)
 			ret = check_value(r, v, &d, key->text, value ? value : d.otherwise,
 					  value != NULL);

@@ -454,6 +454,7 @@ static int begin(struct loader *l, const struct kit_extras *x)
 	int r = 0;
 
 	l->args.args = x ? &x->args : &none;
+	l->args.placeholders = x && x->placeholders;
 	l->args.used = xcalloc(l->args.args->n + 1, sizeof(bool));
 	for (size_t i = 0; i < l->args.args->n; i++) {
 		if (!is_argument(l->args.args->v[i])) {

@@ -262,6 +262,9 @@ int kit_tree_text(const struct kit *k, size_t tree, const char *path, const char
 struct kit_extras {	  /* what --kit and --kit-arg add */
 	struct strv dirs; /* directories or ZIP files */
 	struct strv args; /* "NAME=VALUE" or "KIT.NAME=VALUE" */
+	/* Only to look at kits: a required argument that nobody gave is its first choice, or its
+	 * own name. */
+	bool placeholders;
 };
 void kit_extras_clear(struct kit_extras *x);
 /* The extras of a stored sandbox: its own copies, below the directory of the sandbox. */

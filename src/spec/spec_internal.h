@@ -155,6 +155,7 @@ const char *spec_pattern_match(const char *pattern, const char *value, bool *ret
 struct kit_given { /* --kit-arg */
 	const struct strv *args;
 	bool *used; /* of args: which of them some kit has */
+	bool placeholders;
 };
 /*
  * Read the declarations below `args` of a kit, take values from `given` (may be NULL) or defaults,

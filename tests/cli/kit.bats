@@ -66,6 +66,9 @@ refused() {
 	grep -q '^name: other$' there/spec.yaml
 	refused "kit name 'A b'" ward kit new 'A b'
 	refused "No such file or directory" ward kit new x no/such/dir
+	# As the help says it, where no kit was before.
+	ward kit new mine "$XDG_CONFIG_HOME/ward/kits/mine"
+	ward kit validate mine
 	ln -s "$TEST_DIR/planted" link
 	mkdir linked
 	ln -s "$TEST_DIR/planted" linked/spec.yaml
@@ -77,13 +80,25 @@ refused() {
 	own mine <<<$'schemaVersion: "2"\nkind: sandbox\nname: mine\nextends: claude'
 	own tools <<<$'schemaVersion: "2"\nkind: mixin\nname: tools'
 	own bad <<<$'schemaVersion: "3"'
+	own wants <<'YAML'
+schemaVersion: "2"
+kind: mixin
+name: wants
+args: {region: {required: true, enum: [eu, us]}, word: {required: true}}
+environment:
+  variables: {REGION: "${{ kit.args.region }}-${{ kit.args.word }}"}
+YAML
 	ward kit ls >out 2>err
+	grep -Eq '^wants +mixin +user ' out
+	refute grep -q "needs a value" err
 	grep -Eq '^claude +sandbox +built-in +Claude Code' out
 	grep -Eq '^mine +sandbox +user +Claude Code' out
 	grep -Eq '^tools +mixin +user ' out
 	grep -q "schemaVersion" err
 	ward kit ls --json >out 2>err
 	jq -e 'map(select(.name == "mine"))[0].extends == ["claude"]' out
+	jq -e 'map(select(.name == "wants"))[0].env == ["REGION=eu-word"]' out
+	refused "argument 'region' needs a value" ward kit inspect wants
 }
 
 @test "kit inspect: the whole resolved kit" {
