@@ -220,10 +220,7 @@ static const char notice[] =
 	"echo \"${0##*/}: does not work with the template 'host': this machine's system is shown "
 	"read-only\" >&2\n"
 	"echo \"hint: npm, pip, cargo and the like install below \\$HOME; for system packages give "
-	"the "
-	"sandbox a root file system of its own, on the host: ward run --recreate -t dir:PATH "
-	"AGENT\" "
-	">&2\n"
+	"the sandbox an image, on the host: ward run --recreate -t IMAGE AGENT\" >&2\n"
 	"exit 1\n";
 
 enum { BASHRC_MAX = 1 << 20 };

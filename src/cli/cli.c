@@ -46,7 +46,7 @@ int cli_exit_code(const struct cli *c, const struct err *e)
 {
 	if (e->kind == ERR_USAGE)
 		return CLI_EXIT_USAGE;
-	if (e->kind == ERR_NOT_FOUND && c->verb->exits == VERB_EXITS_LISTING)
+	if (e->kind == ERR_NOT_FOUND && c->verb->exits != VERB_EXITS_PROGRAM)
 		return CLI_EXIT_NOT_FOUND;
 	return CLI_EXIT_FAILED;
 }
@@ -314,6 +314,7 @@ int cli_run(const char *program, int argc, char **argv)
 
 	/* A reader that went away is an error of write(2), reported like every other. */
 	signal(SIGPIPE, SIG_IGN);
+	term_called_as(program);
 	if (strcmp(word, "__man") == 0)
 		return hidden_man(argc > 1 ? argv[1] : NULL);
 	if (strcmp(word, "__complete") == 0)

@@ -79,7 +79,7 @@ struct verb_example {
 };
 
 /* Which exit codes the help of a verb lists. */
-enum verb_exits { VERB_EXITS_LISTING, VERB_EXITS_PROGRAM, VERB_EXITS_MAX };
+enum verb_exits { VERB_EXITS_LISTING, VERB_EXITS_THINGS, VERB_EXITS_PROGRAM, VERB_EXITS_MAX };
 
 struct verb {
 	const char *name;
@@ -172,6 +172,8 @@ bool cli_wants_json(const struct cli *c);
 bool cli_confirm(const char *question);
 
 /* term.c: the only writers to stdout and stderr. */
+/* From now on commands in messages ("ward VERB") are written with this name. Borrowed. */
+void term_called_as(const char *program);
 void term_error(const struct err *e);
 /* "ward: ..." on stderr: a remark about what happens, suppressed by -q. */
 void term_note(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

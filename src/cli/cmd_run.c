@@ -435,8 +435,8 @@ static int print_plan(struct cli *c, const struct spec *s, struct json *plan, st
 	}
 	print_words(&b, "kits", &s->kits);
 	print_words(&b, "kit args", &s->kit_args);
-	buf_printf(&b, "\n  network    %s\n  agent configuration: %s\n",
-		   policy_preset_name(s->network), spec_agent_config_name(s->agent_config));
+	buf_printf(&b, "\n  network    %s\n  settings   %s\n", policy_preset_name(s->network),
+		   spec_agent_config_name(s->agent_config));
 	print_strings(&b, "command", json_get(plan, "command"));
 	print_strings(&b, "rules", json_get(plan, "rules"));
 	buf_puts(&b, "  operations\n");

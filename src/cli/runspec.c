@@ -347,9 +347,8 @@ static int no_template(const struct kit *k, struct err *e)
 	err_set(e, ERR_NOT_FOUND, -ENOENT,
 		"no template was found for %s: it is not installed on this machine", k->name);
 	if (k->install_hint)
-		return err_hint(e, "%s, or give a root file system that has it: -t dir:PATH",
-				k->install_hint);
-	return err_hint(e, "install %s, or give a root file system that has it: -t dir:PATH",
+		return err_hint(e, "%s, or give an image that has it: -t IMAGE", k->install_hint);
+	return err_hint(e, "install %s, or give an image that has it: -t IMAGE",
 			k->binary ? k->binary : k->name);
 }
 

@@ -40,6 +40,39 @@ void term_escape_message(struct buf *out, const char *s)
 	}
 }
 
+/* How this program was called. */
+static const char *program = "ward";
+
+void term_called_as(const char *name)
+{
+	program = name;
+}
+
+/*
+ * Every layer writes commands as "ward VERB", and only this place knows how people can type them.
+ */
+static void add_message(struct buf *out, const char *message)
+{
+	static const char ours[] = "ward ";
+	const char *from = message;
+	const char *p = message;
+
+	while (strcmp(program, "ward") != 0 && (p = strstr(p, ours))) {
+		const char *word = p + strlen(ours);
+		auto_free char *verb = xstrndup(word, strspn(word, "abcdefghijklmnopqrstuvwxyz"));
+
+		if ((p == message || strchr(" '(", p[-1])) && cli_verb_find(verb)) {
+			auto_free char *before = xstrndup(from, (size_t)(p - from));
+
+			term_escape_message(out, before);
+			buf_printf(out, "%s ", program);
+			from = word;
+		}
+		p = word;
+	}
+	term_escape_message(out, from);
+}
+
 /* One write for one message, so that lines of two processes do not mix. */
 static void to_stderr(const struct buf *b)
 {
@@ -52,11 +85,11 @@ void term_error(const struct err *e)
 	bool colour = term_colour(STDERR_FILENO);
 
 	buf_puts(&b, colour ? "\033[31mward:\033[0m " : "ward: ");
-	term_escape_message(&b, e->message);
+	add_message(&b, e->message);
 	buf_putc(&b, '\n');
 	if (e->hint[0]) {
 		buf_puts(&b, colour ? "\033[1mhint:\033[0m " : "hint: ");
-		term_escape_message(&b, e->hint);
+		add_message(&b, e->hint);
 		buf_putc(&b, '\n');
 	}
 	to_stderr(&b);
@@ -71,7 +104,7 @@ static void remark(const char *prefix, const char *fmt, va_list ap)
 
 	buf_vprintf(&text, fmt, ap);
 	buf_puts(&b, prefix);
-	term_escape_message(&b, buf_str(&text));
+	add_message(&b, buf_str(&text));
 	buf_putc(&b, '\n');
 	to_stderr(&b);
 }

@@ -191,7 +191,7 @@ kit() {
 	run ward run --agent-config copy look -- -c true
 	assert_output_has "keeps what it was made with for --agent-config"
 	run ward run --dry-run --recreate --agent-config readonly look
-	assert_output_has "agent configuration: readonly"
+	assert_output_has "  settings   readonly"
 	assert_output_has "bind /home/agent/.claude/skills <- $OWN/skills (ro, "
 	echo "agentConfig: sometimes" >"$XDG_CONFIG_HOME/ward/config.yaml"
 	run ward run look -- -c true

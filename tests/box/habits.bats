@@ -64,12 +64,16 @@ teardown() {
 	ward run -q -t host --name box shell -- -c true
 	for name in apt apt-get dnf pacman sudo su; do
 		command -v "$name" >/dev/null || continue
+		# Where everybody is root, sudo just runs the command.
+		if [ "$name" = sudo ] && [ "$(ward exec box id -u)" = 0 ]; then
+			continue
+		fi
 		found=1
 		run ward exec box "$name" install -y hello
 		assert_status 1
 		assert_equal "${lines[0]}" \
 			"$name: does not work with the template 'host': this machine's system is shown read-only"
-		[[ "${lines[1]}" == "hint: "*"ward run --recreate -t dir:PATH AGENT" ]]
+		[[ "${lines[1]}" == "hint: "*"ward run --recreate -t IMAGE AGENT" ]]
 	done
 	[ "$found" = 1 ] || skip "this machine has none of them"
 }

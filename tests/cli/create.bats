@@ -184,7 +184,7 @@ teardown() {
 	[ "$status" -eq 125 ] || skip "claude is installed for everybody here"
 	assert_output_has "ward: no template was found for claude: it is not installed on this machine"
 	assert_output_has "hint: npm install -g @anthropic-ai/claude-code"
-	assert_output_has "-t dir:PATH"
+	assert_output_has "-t IMAGE"
 	run ward create --pull-template never -t python:3-slim shell
 	assert_status 125
 	assert_output_has "ward: template 'python:3-slim': it is not on this machine"

@@ -35,6 +35,14 @@ teardown() {
 	run "$PLUGIN" sandbox inspect nope
 	assert_status 1
 	assert_output_has "ward: no sandbox named 'nope'"
+	assert_output_has "hint: docker sandbox ls"
+	run "$PLUGIN" sandbox run nope
+	assert_output_has "hint: 'docker sandbox kit ls' lists the agents, 'docker sandbox ls' the sandboxes"
+	# Only commands: what is called ward otherwise keeps its name.
+	run "$PLUGIN" sandbox create --name 'ward x' shell
+	assert_output_has "'ward x'"
+	run ward inspect nope
+	assert_output_has "hint: ward ls"
 	run "$PLUGIN" sandbox rnu
 	assert_status 2
 	assert_output_has "hint: did you mean 'docker sandbox run'?"
