@@ -72,7 +72,7 @@ int run_git_volumes(struct cli *c, struct run_request *q, struct spec *s, struct
 	for (size_t i = 0; i < q->nworkspaces; i++) {
 		const struct spec_workspace *w = &q->workspaces[i];
 		struct spec_git git = { 0 };
-		int r = spec_git_look(w, &paths, &git, e);
+		int r = spec_git_look(w, &paths, !c->v.dry_run, &git, e);
 
 		if (r < 0)
 			return r;

@@ -19,6 +19,8 @@
  * both, what the user's own git would run or follow stays read-only: configuration, hooks, `info`,
  * `commondir`, `gitdir`, also of the submodules of submodules, and the file `.git` itself.  What of
  * these does not exist could be made from inside, so a repository without them is refused.
+ * `commondir` no submodule has, and git would follow one to any configuration: one is
+ * made that says ".", which is where git is anyway.
  *
  * Invariant: only directories and files below the repository are shown, each opened without links
  * by who mounts it.
@@ -27,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -227,16 +230,18 @@ static const char *judge(const struct spec_workspace *w, struct place *ret)
 
 /* --- what is shown of it ---------------------------------------------------------------------- */
 
+#define COMMON "commondir"
+static const char common_here[] = ".\n";
+
 /* What git outside would run or follow, so that it must not be changed from inside. */
 struct guarded {
 	const char *name;
 	mode_t type;
 };
-static const struct guarded module_guarded[] = { { "config", S_IFREG },
-						 { "hooks", S_IFDIR },
-						 { "info", S_IFDIR } };
-static const struct guarded worktree_guarded[] = { { "commondir", S_IFREG },
-						   { "gitdir", S_IFREG } };
+static const struct guarded module_guarded[] = {
+	{ "config", S_IFREG }, { "hooks", S_IFDIR }, { "info", S_IFDIR }, { COMMON, S_IFREG }
+};
+static const struct guarded worktree_guarded[] = { { COMMON, S_IFREG }, { "gitdir", S_IFREG } };
 static const char worktree_config[] = "config.worktree";
 
 static bool is_off(const char *value)
@@ -262,14 +267,28 @@ static bool reads_worktree_config(const char *repository)
 	return value && !is_off(value);
 }
 
+/* Does the common directory of a submodule's repository lie elsewhere? One without the file gets
+ * one that says ".". */
+static bool is_elsewhere(const char *gitdir)
+{
+	auto_free char *path = fs_join(gitdir, COMMON);
+	auto_free char *line = read_line(gitdir, COMMON, "");
+	struct stat st;
+
+	return lstat(path, &st) == 0 && !(line && strcmp(line, ".") == 0);
+}
+
 /* The first name that is not there as it should be, or NULL. */
 static const char *unguarded(const char *gitdir, const char *repository)
 {
 	const struct guarded *g = repository ? worktree_guarded : module_guarded;
 	size_t n = repository ? ARRAY_SIZE(worktree_guarded) : ARRAY_SIZE(module_guarded);
 
+	if (!repository && is_elsewhere(gitdir))
+		return COMMON;
 	for (size_t i = 0; i < n; i++)
-		if (!has(gitdir, g[i].name, g[i].type))
+		if (!has(gitdir, g[i].name, g[i].type) &&
+		    (repository || strcmp(g[i].name, COMMON) != 0))
 			return g[i].name;
 	if (!has(gitdir, worktree_config, S_IFREG) &&
 	    reads_worktree_config(repository ? repository : gitdir))
@@ -280,6 +299,7 @@ static const char *unguarded(const char *gitdir, const char *repository)
 struct list {
 	const struct spec_paths *paths;
 	struct spec_git *git;
+	bool make; /* what a submodule's repository lacks */
 };
 
 static int add(struct list *l, const char *dir, const char *name, bool readonly, struct err *e)
@@ -301,12 +321,33 @@ static int add(struct list *l, const char *dir, const char *name, bool readonly,
 	return 0;
 }
 
+/* Made by whoever shows it, like a mount point; it belongs to the repository's owner. */
+static int make_common(const char *gitdir, struct err *e)
+{
+	auto_close int dir = fs_openat2(AT_FDCWD, gitdir, O_PATH | O_DIRECTORY, 0,
+					RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+	struct stat st;
+	int r;
+
+	if (has(gitdir, COMMON, S_IFREG))
+		return 0;
+	if (dir < 0 || fstat(dir, &st) < 0)
+		return err_sys(e, "%s", gitdir);
+	r = fs_replace_at(dir, COMMON, common_here, strlen(common_here), 0644, false, e);
+	if (r == 0 && st.st_uid != geteuid() &&
+	    fchownat(dir, COMMON, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+		r = err_sys(e, COMMON);
+	return r < 0 ? err_prefix(e, "%s", gitdir) : 0;
+}
+
 static int add_guarded(struct list *l, const char *gitdir, bool worktree, struct err *e)
 {
 	const struct guarded *g = worktree ? worktree_guarded : module_guarded;
 	size_t n = worktree ? ARRAY_SIZE(worktree_guarded) : ARRAY_SIZE(module_guarded);
-	int r = add(l, gitdir, worktree_config, true, e);
+	int r = worktree || !l->make ? 0 : make_common(gitdir, e);
 
+	if (r == 0)
+		r = add(l, gitdir, worktree_config, true, e);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = add(l, gitdir, g[i].name, true, e);
 	return r;
@@ -417,11 +458,11 @@ static void find_alternates(const struct spec_workspace *w, const struct place *
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-int spec_git_look(const struct spec_workspace *w, const struct spec_paths *paths,
+int spec_git_look(const struct spec_workspace *w, const struct spec_paths *paths, bool make,
 		  struct spec_git *ret, struct err *e)
 {
 	struct spec_git g = { 0 };
-	struct list l = { paths, &g };
+	struct list l = { paths, &g, make };
 	struct place p = { 0 };
 	const char *missing = NULL;
 	int r = 0;

@@ -123,6 +123,37 @@ commit='echo text >file && git add file && git commit -q -m inside && git log -1
 	assert_file "$module/index.lock"
 }
 
+@test "the repository of a submodule cannot be led to another configuration from inside" {
+	make_super
+	local module="$TEST_DIR/super/.git/modules/libs/one" before name
+	git -C super/libs/one config user.name Eve
+	ward run -q --dry-run -w super/libs/one shell -- -c true >/dev/null
+	[ ! -e "$module/commondir" ]
+	mkdir -p super/libs/one/evil/refs super/libs/one/evil/objects
+	printf '[core]\n\trepositoryformatversion = 0\n\tfsmonitor = "touch %s; false"\n' \
+		"$TEST_DIR/ran" >super/libs/one/evil/config
+	# The positive control: git outside follows it.
+	echo "$TEST_DIR/super/libs/one/evil" >"$module/commondir"
+	git -C super/libs/one status >/dev/null
+	assert_file "$TEST_DIR/ran"
+	rm "$TEST_DIR/ran" "$module/commondir"
+	before=$(git -C super/libs/one status)
+	for name in "$module" "$module/modules/inner"; do
+		run ward run -q -w super/libs/one shell -- -c \
+			"mv '$name/commondir' '$name/old'; rm '$name/commondir'; echo '$TEST_DIR/super/libs/one/evil' >'$name/commondir'"
+		refute [ "$status" -eq 0 ]
+		assert_file "$name/commondir" .
+	done
+	assert_equal "$(git -C super/libs/one status)" "$before"
+	git -C super submodule status --recursive
+	[ ! -e "$TEST_DIR/ran" ]
+	assert_equal "$(git -C super/libs/one config user.name)" Eve
+	# One that leads elsewhere already is not Ward's to judge.
+	echo "$TEST_DIR/super/.git" >"$module/commondir"
+	run ward run --recreate -w super/libs/one shell -- -c true
+	assert_output_has "a part that must be protected is missing: $module/commondir"
+}
+
 @test "a repository without the places that must be protected is not shown, and what cures it" {
 	make_super
 	local module="$TEST_DIR/super/.git/modules/libs/one"
