@@ -143,8 +143,8 @@ struct spec_git {
 	const char *refused;	/* static: why the repository is not shown; continues ".git ..." */
 	char *missing;		/* refused: what has to be there first, or NULL */
 };
-/* Looks; with `make`, a submodule's repository that is shown gets its `commondir`. 0 for a workspace
- * without git, too. */
+/* Looks; with `make`, a submodule's repository that is shown gets its `commondir`. 0 for a
+ * workspace without git, too. */
 int spec_git_look(const struct spec_workspace *w, const struct spec_paths *paths, bool make,
 		  struct spec_git *ret, struct err *e);
 void spec_git_clear(struct spec_git *g);

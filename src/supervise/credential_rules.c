@@ -82,9 +82,11 @@ enum credential_action credential_decide(const struct credential_view *v)
  */
 
 static const char *const renewed_words[] = { "token", "refresh", "access", "expir" };
-/* Where a token is sent, or what it means: never a box's to change. */
-static const char *const kept_words[] = { "url",  "uri",    "endpoint", "host", "type", "server",
-					  "addr", "domain", "scope",	"path", "file" };
+/* Where a token is sent, what it means, or what is run for one: never a box's to change. */
+static const char *const kept_words[] = {
+	"url",	"uri",	"endpoint", "host", "type", "server", "addr", "domain", "scope",
+	"path", "file", "command",  "cmd",  "exec", "helper", "hook", "script", "program"
+};
 
 static bool has_word(const char *key, const char *const *words, size_t n)
 {

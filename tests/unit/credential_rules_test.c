@@ -227,6 +227,8 @@ static void test_not_renewed(void **state)
 		{ "{\"token_uri\":\"a\"}", "{\"token_uri\":\"b\"}" },
 		{ "{\"tokenEndpoint\":\"a\"}", "{\"tokenEndpoint\":\"b\"}" },
 		{ "{\"token_type\":\"a\"}", "{\"token_type\":\"b\"}" },
+		{ "{\"refreshCommand\":\"a\"}", "{\"refreshCommand\":\"b\"}" },
+		{ "{\"token_helper\":\"a\"}", "{\"token_helper\":\"b\"}" },
 		{ "{\"apiKeyHelper\":\"a\"}", "{\"apiKeyHelper\":\"b\"}" },
 		{ "{\"OPENAI_API_KEY\":\"a\"}", "{\"OPENAI_API_KEY\":\"b\"}" },
 		{ "{\"tokens\":{\"account_id\":\"a\"}}", "{\"tokens\":{\"account_id\":\"b\"}}" },
