@@ -24,7 +24,7 @@ build=${BUILD:-$repo/build}
 cache=${WARD_TEST_CACHE:-/var/tmp/ward-test-cache.$(id -un)}
 top=$(mktemp -d /tmp/ward-test.XXXXXX) || exit 1
 results=$top/results
-seconds_per_suite=1200
+seconds_per_suite=2400
 
 cleanup() {
 	local dir
@@ -101,6 +101,8 @@ prepare_cache() {
 		say "making a root file system"
 		"$repo/tests/setup-rootfs.sh" make "$cache/rootfs.tar" >&2 || say "no root file system"
 	fi
+	# Without the model that they talk to, the real agents are gigabytes for nothing.
+	[ -n "${WARD_FIXTURES:-}" ] || return 0
 	if "$repo/tests/setup-agents.sh" "$cache/agents" >"$top/agents.log" 2>&1; then
 		WARD_AGENTS=$cache/agents
 	else
