@@ -221,6 +221,16 @@ static void describe(const struct image_store *s, const struct template_users *u
 	}
 }
 
+/* What is typed to mean it, without the tag. */
+static char *repository(const struct image_ref *ref)
+{
+	struct image_ref bare = *ref;
+
+	bare.tag = NULL;
+	return ref->source == IMAGE_REGISTRY ? image_ref_name(ref, true)
+					     : image_ref_familiar(&bare);
+}
+
 static void set_time(struct json *j, const char *key, int64_t t)
 {
 	char text[32];
@@ -233,7 +243,7 @@ static void set_time(struct json *j, const char *key, int64_t t)
 static struct json *to_json(const struct described *d)
 {
 	struct json *j = json_object();
-	auto_free char *name = d->ref.path || d->ref.host ? image_ref_name(&d->ref, true) : NULL;
+	auto_free char *name = d->ref.path || d->ref.host ? repository(&d->ref) : NULL;
 
 	json_set_string(j, "reference", d->rec->reference);
 	json_set_string(j, "repository", name);
@@ -261,7 +271,7 @@ static void add_row(struct term_table *t, const struct described *d)
 			term_table_cell(t, "-");
 		return;
 	}
-	name = image_ref_name(&d->ref, true);
+	name = repository(&d->ref);
 	digest = xstrndup(image_digest_hex(d->rec->digest), SHORT_DIGEST);
 	cli_human_size(d->size, size);
 	text_ago(d->created, (int64_t)time(NULL), age);

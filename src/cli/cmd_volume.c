@@ -194,10 +194,17 @@ static int volume_rm(struct cli *c, struct err *e)
 {
 	const struct strv *o = &c->operands.v;
 	struct listing l = { 0 };
+	auto_buf question = BUF_INIT;
 	int code = CLI_EXIT_OK;
 	int r;
 
-	if (!c->v.force && !cli_confirm("Log out in every sandbox?"))
+	buf_puts(&question, "Log out of ");
+	for (size_t i = 1; i < o->n; i++) {
+		buf_puts(&question, i > 1 ? ", " : "");
+		text_escape(&question, o->v[i], strlen(o->v[i]), 80);
+	}
+	buf_puts(&question, " in every sandbox?");
+	if (!c->v.force && !cli_confirm(buf_str(&question)))
 		return err_set(e, ERR_REFUSED, -ECANCELED, "nothing was deleted");
 	r = cli_list(c, &l, e);
 	for (size_t i = 1; r == 0 && i < o->n; i++) {

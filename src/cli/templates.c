@@ -77,18 +77,22 @@ int template_find(const struct image_store *s, const char *text, struct image_re
 	auto_image_ref ref = { 0 };
 	auto_free char *reference = NULL;
 	auto_free char *shown = NULL;
+	/* As `template ls -q` writes it, or shorter. */
+	const char *hex = text_starts(text, "sha256:") ? text + strlen("sha256:") : text;
 	int r = template_ref(text, &ref, e);
 
 	if (r < 0)
 		return r;
 	reference = image_ref_canonical(&ref);
 	r = image_store_lookup(s, reference, ret, e);
-	if (r == -ENOENT && is_hex(text))
-		r = find_by_digest(s, text, ret, e);
+	if (r == -ENOENT && is_hex(hex))
+		r = find_by_digest(s, hex, ret, e);
 	if (r != -ENOENT)
 		return r;
 	shown = image_ref_familiar(&ref);
 	err_set(e, ERR_NOT_FOUND, -ENOENT, "no template '%s'", shown);
+	if (hex != text)
+		return err_hint(e, "ward template ls");
 	return err_hint(e, "ward template ls, or: ward template pull %s", shown);
 }
 

@@ -70,6 +70,9 @@ assert_store_whole() {
 		"User": "nobody", "Entrypoint": ["/bin/false"], "Labels": {"x": "--privileged"},
 		"ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}}}'
 	ward run -q -e MINE=user -t "oci:$TEST_DIR/images/small" shell -- -c 'id -un; pwd; env' >out
+	# It is listed under the name that it is asked for by.
+	run ward template ls
+	assert_output_has "oci:$TEST_DIR/images/small "
 	assert_equal "$(sed -n 2p out)" "$PWD"
 	grep -x FROM_IMAGE=yes out
 	grep -x A=b=c out

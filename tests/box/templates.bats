@@ -99,6 +99,14 @@ assert_store_sound() {
 	run ward template rm nosuch
 	assert_status 1
 	assert_output_has "no template 'nosuch:latest'"
+	# What -q prints is a name, too.
+	ward template pull -q "127.0.0.1:$PORT/x/img:v1"
+	ward template inspect "$(ward template ls -q)" >object
+	ward template rm "$(ward template ls -q)"
+	assert_equal "$(ward template ls -q)" ""
+	run ward template rm "$digest"
+	assert_status 1
+	refute_output_has pull
 }
 
 @test "pull: an index, a digest, and what is not there" {
