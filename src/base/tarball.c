@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -227,24 +228,49 @@ static int write_tree(struct tarball *t, const struct stat *st, struct err *e)
 	return r;
 }
 
+/*
+ * The directory that `path` lies in, and its name there.  Who wants no links has judged the path as
+ * it is: a link on the way was put there since.
+ */
+static int open_parent(const char *path, bool no_links, int *ret_fd, const char **ret_name,
+		       struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	auto_free char *dir = slash ? xstrndup(path, (size_t)(slash + 1 - path)) : xstrdup(".");
+	int fd = fs_openat2(AT_FDCWD, dir, O_PATH | O_DIRECTORY, 0,
+			    no_links ? RESOLVE_NO_SYMLINKS : 0);
+
+	if (fd < 0)
+		return fail(e, fd, path);
+	*ret_fd = fd;
+	*ret_name = slash ? slash + 1 : path;
+	return 0;
+}
+
 int tarball_write(const char *path, const char *root, const struct tarball_limits *limits, int fd,
 		  size_t *ret_skipped, struct err *e)
 {
 	struct tarball t = { .out = fd, .top = -1, .root = root, .limits = limits };
 	auto_buf end = BUF_INIT;
+	auto_close int parent = -1;
+	const char *name = path;
 	struct stat st;
-	int r = 0;
+	int r = open_parent(path, limits && limits->no_links, &parent, &name, e);
 
-	if (lstat(path, &st) < 0)
+	if (r < 0)
+		return r;
+	if (!*name) /* "/", or a slash at the end */
+		name = ".";
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(e, -errno, path);
 	if (S_ISDIR(st.st_mode)) {
-		t.top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		t.top = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (t.top < 0 || fstat(t.top, &st) < 0)
 			r = fail(e, -errno, path);
 		if (r == 0)
 			r = write_tree(&t, &st, e);
 	} else {
-		r = add(&t, AT_FDCWD, path, "", e);
+		r = add(&t, parent, name, "", e);
 		if (r == 0 && t.skipped)
 			r = err_set(e, ERR_INPUT, -ENOTSUP, "%s: neither a file nor a directory",
 				    path);

@@ -15,7 +15,7 @@
 struct tarball_limits {
 	uint64_t entries; /* files and directories */
 	uint64_t bytes;	  /* of the files */
-	bool no_links;	  /* symbolic links are left out, and counted */
+	bool no_links;	  /* symbolic links are left out, and counted; none leads to the tree */
 	/* What a file becomes: append to *out. path: below the root. NULL: what it is. */
 	int (*change)(void *arg, const char *path, const struct buf *bytes, struct buf *out,
 		      struct err *e);

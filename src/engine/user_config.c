@@ -21,6 +21,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -147,12 +148,26 @@ static void refuse(struct user_config *u, const char *path, const char *why)
 	strv_take(&u->refused, xasprintf("agent configuration '%s': %s", path, why));
 }
 
+/* A file whose path was judged: nobody may have put a link on the way since. */
+static int read_source(const char *source, struct buf *out)
+{
+	auto_close int fd = fs_openat2(AT_FDCWD, source, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0,
+				       RESOLVE_NO_SYMLINKS);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -EINVAL;
+	return fs_read_fd(fd, FILE_BYTES_MAX, out, NULL);
+}
+
 static bool is_mergeable(const char *source, const struct strv *keys)
 {
 	auto_free char *merged = NULL;
 	auto_buf text = BUF_INIT;
 
-	if (fs_read_at(AT_FDCWD, source, FILE_BYTES_MAX, &text, NULL) < 0)
+	if (read_source(source, &text) < 0)
 		return false;
 	merged = user_config_merge(buf_str(&text), text.len, keys, NULL);
 	return merged != NULL;
@@ -229,11 +244,6 @@ const struct user_config_item *user_config_at(const struct user_config *u, const
 /* --- contents ---------------------------------------------------------------------------------
  */
 
-static int read_source(const struct user_config_item *i, struct buf *out)
-{
-	return fs_read_at(AT_FDCWD, i->source, FILE_BYTES_MAX, out, NULL);
-}
-
 char *user_config_merge(const char *theirs, size_t n, const struct strv *keys, const char *seed)
 {
 	auto_json user = NULL;
@@ -258,7 +268,7 @@ char *user_config_merged(const struct user_config_item *i, const char *seed)
 {
 	auto_buf text = BUF_INIT;
 
-	if (read_source(i, &text) < 0)
+	if (read_source(i->source, &text) < 0)
 		return NULL;
 	return user_config_merge(buf_str(&text), text.len, &i->config->keys, seed);
 }
@@ -268,7 +278,7 @@ char *user_config_notes(const struct user_config *u, const char *notes)
 	const struct user_config_item *i = user_config_at(u, u->instructions);
 	auto_buf text = BUF_INIT;
 
-	if (i && i->way == USER_CONFIG_NOTED && read_source(i, &text) == 0 &&
+	if (i && i->way == USER_CONFIG_NOTED && read_source(i->source, &text) == 0 &&
 	    !memchr(buf_str(&text), '\0', text.len)) {
 		if (text.len && text.data[text.len - 1] != '\n')
 			buf_putc(&text, '\n');

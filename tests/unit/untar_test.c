@@ -407,6 +407,12 @@ static void there_and_back(void **state)
 	free(steal(&text));
 	text = read_file("single");
 	assert_string_equal(text, "one");
+	/* A link on the way to it is followed only for who allows links. */
+	auto_free char *by_link = at("src/link/g");
+
+	assert_int_equal(tarball_write(by_link, "g", NULL, fd, &skipped, &e), 0);
+	most = (struct tarball_limits){ .entries = 5, .bytes = 5, .no_links = true };
+	assert_int_equal(tarball_write(by_link, "g", &most, fd, &skipped, &e), -ELOOP);
 	assert_int_equal(tarball_write(fifo, "x", NULL, fd, &skipped, &e), -ENOTSUP);
 	assert_int_equal(tarball_write("/nonexistent/x", "x", NULL, fd, &skipped, &e), -ENOENT);
 }
