@@ -28,7 +28,6 @@ static const struct foreign words[] = {
 	  "%P run --network PRESET --allow-host HOST --deny-host HOST AGENT" },
 	{ NULL, "diagnose", "every start checks this machine and names the cure",
 	  "%P run shell -- -c true" },
-	{ "run", "detached", "it is called --detach here", "%P run --detach AGENT" },
 	{ "run", "load-local-template", "images come from files and registries",
 	  "docker save IMAGE -o FILE, then -t docker-archive:FILE" },
 	{ "create", "load-local-template", "images come from files and registries",

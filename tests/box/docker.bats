@@ -132,7 +132,7 @@ same() {
 	run docker sandbox inspect "$(docker sandbox ls -q)"
 	assert_equal "$(jq -r '.[0].labels["com.docker.sandbox.agent"]' <<<"$output")" shell
 	assert_equal "$(jq -r '.[0].labels["com.docker.sandbox.workingDirectory"]' <<<"$output")" "$HOME/app"
-	assert_equal "$(docker sandbox run -q --detach shell -c true)" "$(docker sandbox ls | awk '/shell-app/ { print $2 }')"
+	assert_equal "$(docker sandbox run -q --detached shell -c true)" "$(docker sandbox ls | awk '/shell-app/ { print $2 }')"
 	docker sandbox version | grep -q '^ward '
 }
 

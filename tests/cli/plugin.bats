@@ -91,7 +91,6 @@ teardown() {
 	refused "docker sandbox cp SANDBOX:PATH - copies out of it" save one tag
 	refused "docker sandbox run --network PRESET --allow-host HOST --deny-host HOST AGENT" \
 		network proxy one --allow-host example.com
-	refused "docker sandbox run --detach AGENT" run --detached shell
 	refused "docker save IMAGE -o FILE, then -t docker-archive:FILE" create --load-local-template shell .
 	refused "root inside: docker sandbox exec -u root SANDBOX COMMAND" exec --privileged one id
 	# Only what is unknown is looked up, and what belongs to the agent never.
