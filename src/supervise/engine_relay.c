@@ -17,6 +17,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -184,7 +185,9 @@ static _Noreturn void child(int listener, const char *path, pid_t parent)
 	if (fd < 0 || dup2(fd, LISTENER_FD) < 0)
 		_exit(1);
 	syscall(SYS_close_range, LISTENER_FD + 1U, ~0U, 0U);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || harden_no_files(NULL) < 0)
+	/* What root needs for a socket of another user. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || harden_no_files(NULL) < 0 ||
+	    harden_capabilities(1U << CAP_DAC_OVERRIDE, NULL) < 0)
 		_exit(1);
 	serve(path);
 }

@@ -144,18 +144,13 @@ int harden_no_files(struct err *e)
 
 /* --- capabilities ---------------------------------------------------------------------------- */
 
-static int drop_capabilities(const struct supervisor *sup, struct err *e)
+int harden_capabilities(uint32_t keep, struct err *e)
 {
-	static const int kept[] = { CAP_CHOWN, CAP_KILL, CAP_SETPCAP };
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct d[2] = { 0 };
-	uint32_t keep = 0;
 
-	for (size_t i = 0; geteuid() == 0 && i < ARRAY_SIZE(kept); i++)
-		keep |= 1U << kept[i];
-	/* The homes' files belong to ids of the box; Landlock bounds which files that can be. */
-	if (keep && sup->credentials)
-		keep |= 1U << CAP_DAC_OVERRIDE;
+	if (geteuid() != 0)
+		keep = 0;
 	/* The bounding set can be cut by root only; for others no_new_privs makes it void. */
 	for (int cap = 0; keep && cap < 64; cap++) {
 		if ((cap >= 32 || !(keep & 1U << cap)) &&
@@ -167,6 +162,19 @@ static int drop_capabilities(const struct supervisor *sup, struct err *e)
 	if (syscall(SYS_capset, &h, d) < 0)
 		return err_sys(e, "capabilities");
 	return 0;
+}
+
+static int drop_capabilities(const struct supervisor *sup, struct err *e)
+{
+	static const int kept[] = { CAP_CHOWN, CAP_KILL, CAP_SETPCAP };
+	uint32_t keep = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		keep |= 1U << kept[i];
+	/* The homes' files belong to ids of the box; Landlock bounds which files that can be. */
+	if (sup->credentials)
+		keep |= 1U << CAP_DAC_OVERRIDE;
+	return harden_capabilities(keep, e);
 }
 
 /* --- seccomp --------------------------------------------------------------------------------- */

@@ -573,5 +573,7 @@ void supervisor_note(struct supervisor *sup, const char *fmt, ...)
 int supervisor_harden(struct supervisor *sup, struct err *e);
 /* Landlock without any file for this process; needs no_new_privs. */
 int harden_no_files(struct err *e);
+/* Of root's capabilities keep only this mask of 1 << CAP_*; nobody else keeps any. */
+int harden_capabilities(uint32_t keep, struct err *e);
 
 #endif
