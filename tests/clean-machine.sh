@@ -30,7 +30,7 @@ git clone -q --bare "$repo" "$root/srv/ward.git"
 cat >"$root/set-up.sh" <<'SETUP'
 set -eu
 # An installer writes it, a package does not.
-[ -e /etc/hosts ] || echo '127.0.0.1 localhost' >/etc/hosts
+[ -e /etc/hosts ] || echo "127.0.0.1 localhost $(uname -n)" >/etc/hosts
 for u in dev solo; do
 	useradd -m -s /bin/bash "$u"
 	echo "$u ALL=(ALL) NOPASSWD: ALL" >"/etc/sudoers.d/$u"

@@ -419,9 +419,9 @@ assert_store_whole() {
 }
 
 remove_layers() {
+	# First what belongs to ids of the box, then the directories of the user's own around it.
 	if [ "$(id -u)" -ne 0 ] && ! one_id; then
-		mmdebstrap --unshare-helper rm -rf "$STORE/layers"
-	else
-		rm -rf "$STORE/layers"
+		mmdebstrap --unshare-helper rm -rf "$STORE/layers" 2>/dev/null || true
 	fi
+	rm -rf "$STORE/layers"
 }

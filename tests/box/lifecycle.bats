@@ -114,8 +114,9 @@ sh_in() { ward run -q -t host shell -- -c "$1"; }
 @test "further workspaces and :ro" {
 	mkdir "$TEST_DIR/docs" "$TEST_DIR/lib"
 	echo doc >"$TEST_DIR/docs/f"
+	# The two streams are not in order with each other.
 	run ward run -q shell . "$TEST_DIR/docs:ro" "$TEST_DIR/lib" -- -c \
-		"cat $TEST_DIR/docs/f; echo x > $TEST_DIR/docs/g || echo refused; echo y > $TEST_DIR/lib/h; pwd"
+		"exec 2>&1; cat $TEST_DIR/docs/f; echo x > $TEST_DIR/docs/g || echo refused; echo y > $TEST_DIR/lib/h; pwd"
 	[[ "$output" == "doc"*"refused"*"$WS" ]]
 	[ ! -e "$TEST_DIR/docs/g" ]
 	[ "$(cat "$TEST_DIR/lib/h")" = y ]
