@@ -117,7 +117,7 @@ sh_in() { ward run -q -t host shell -- -c "$1"; }
 	# The two streams are not in order with each other.
 	run ward run -q shell . "$TEST_DIR/docs:ro" "$TEST_DIR/lib" -- -c \
 		"exec 2>&1; cat $TEST_DIR/docs/f; echo x > $TEST_DIR/docs/g || echo refused; echo y > $TEST_DIR/lib/h; pwd"
-	[[ "$output" == "doc"*"refused"*"$WS" ]]
+	[[ "$output" == "doc"*"refused"*"$WS" ]] || { echo "$output" && false; }
 	[ ! -e "$TEST_DIR/docs/g" ]
 	[ "$(cat "$TEST_DIR/lib/h")" = y ]
 }
