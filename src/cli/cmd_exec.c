@@ -49,12 +49,12 @@ static int check_options(const struct cli *c, struct err *e)
 	return err_hint(e, "leave out -t");
 }
 
+/* *ret_kit is NULL when there is none. */
 static int fill_session(struct cli *c, const struct sandbox *box, const struct spec *spec,
-			struct spec_session *s, struct err *e)
+			struct spec_session *s, struct kit **ret_kit, struct err *e)
 {
 	const struct strv *o = &c->operands.v;
 	struct kit_extras extras = { 0 };
-	struct kit *kit = NULL;
 	size_t first = command_at(c);
 	int r;
 
@@ -72,12 +72,10 @@ static int fill_session(struct cli *c, const struct sandbox *box, const struct s
 	cli_caller_env(&s->caller_env);
 	/* A kit that is gone or broken must not keep anybody from looking into the sandbox. */
 	kit_extras_of(spec, box->dir, &extras);
-	if (kit_load(spec->agent, c->engine.paths.config, &extras, &kit, NULL) < 0)
+	if (kit_load(spec->agent, c->engine.paths.config, &extras, ret_kit, NULL) < 0)
 		term_debug(c, "no kit for agent %s", spec->agent);
 	kit_extras_clear(&extras);
-	r = cli_session_env(c, spec, kit, &s->env, e);
-	kit_free(kit);
-	return r;
+	return cli_session_env(c, spec, *ret_kit, &s->env, e);
 }
 
 static int exec_failed(const struct strv *argv, int code, const struct err *cause)
@@ -91,7 +89,8 @@ static int exec_failed(const struct strv *argv, int code, const struct err *caus
 	return code == -ENOENT ? CLI_EXIT_NO_PROGRAM : CLI_EXIT_CANNOT_EXECUTE;
 }
 
-static int exec_in(struct cli *c, struct sandbox *box, struct spec_session *session, struct err *e)
+static int exec_in(struct cli *c, struct sandbox *box, const struct spec *spec,
+		   const struct kit *kit, struct spec_session *session, struct err *e)
 {
 	struct engine_term term = { .tty = session->tty && isatty(STDIN_FILENO) &&
 					   isatty(STDOUT_FILENO),
@@ -106,6 +105,8 @@ static int exec_in(struct cli *c, struct sandbox *box, struct spec_session *sess
 
 	if (r < 0)
 		return r;
+	if (started && kit)
+		cli_say_credentials(c, spec, kit);
 	r = cli_exec(c, box, session, c->v.detach, &term, &id, &result, e);
 	if (cli_program_failed(r, e))
 		return exec_failed(&session->argv, r, e);
@@ -122,6 +123,7 @@ int cmd_exec(struct cli *c, struct err *e)
 	struct spec_session session = { .kind = SPEC_SESSION_EXEC };
 	struct sandbox *box = NULL;
 	struct spec *spec = NULL;
+	struct kit *kit = NULL;
 	int r = check_options(c, e);
 
 	if (r == 0)
@@ -129,9 +131,10 @@ int cmd_exec(struct cli *c, struct err *e)
 	if (r == 0)
 		r = cli_spec(box, &spec, e);
 	if (r == 0)
-		r = fill_session(c, box, spec, &session, e);
+		r = fill_session(c, box, spec, &session, &kit, e);
 	if (r == 0)
-		r = exec_in(c, box, &session, e);
+		r = exec_in(c, box, spec, kit, &session, e);
+	kit_free(kit);
 	spec_session_clear(&session);
 	spec_free(spec);
 	sandbox_free(box);

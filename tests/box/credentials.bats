@@ -257,6 +257,12 @@ host_login() {
 	assert_output_has '"accessToken":"a1"'
 	assert_output_has key-of-the-host
 	[ "$(ward exec h sh -c 'echo "$TOOL_API_KEY"')" = key-of-the-host ]
+	# Whoever starts the box says it, an exec that finds it running does not.
+	ward stop h >/dev/null
+	ward exec h true 2>err
+	grep -q 'ward: credentials from this machine: ~/.tool/auth.json, TOOL_API_KEY' err
+	ward exec h true 2>err
+	assert_file err ""
 	# Only in the output that the program itself printed.
 	grep -rls key-of-the-host "$(dir_of h)" >"$TEST_DIR/where" || true
 	[ -s "$TEST_DIR/where" ]
