@@ -450,10 +450,8 @@ make_certificates() {
 	assert_output_has "not found"
 	ward template push -q "127.0.0.1:$port/x/img:v1" "127.0.0.1:$port/y/img:v2"
 	ward template pull -q "127.0.0.1:$port/y/img:v2"
-	if command -v skopeo >/dev/null; then
-		skopeo inspect --tls-verify=false --creds user:pass:word "docker://127.0.0.1:$port/y/img:v2" >inspected
-		assert_equal "$(jq -r .Digest inspected)" "$(ward template ls --json | jq -r '.[1].digest')"
-	fi
+	skopeo inspect --tls-verify=false --creds user:pass:word "docker://127.0.0.1:$port/y/img:v2" >inspected
+	assert_equal "$(jq -r .Digest inspected)" "$(ward template ls --json | jq -r '.[1].digest')"
 }
 
 @test "push: to its registry, as another name, and without credentials to where it is sent" {
