@@ -10,8 +10,8 @@
  *
  * A layer is unpacked by ward-image as root of a user namespace with the box's ids, so the files
  * belong to the ids that the box has.  Its rename to HEX says that it is complete and that its
- *digest was right; everything else is a leftover, removed by the next who unpacks it or by
- *image_store_gc. Layers are unpacked side by side, each by a process of its own.
+ * digest was right; everything else is a leftover, removed by the next who unpacks it or by
+ * image_store_gc.  Layers are unpacked side by side, each by a process of its own.
  *
  * Invariants: the caller holds IMAGE_LOCK_CONTENT shared, so nothing is collected meanwhile; HEX is
  * never changed once it has its name.
