@@ -216,6 +216,8 @@ done
 if [ "${#bats_suites[@]}" -gt 0 ]; then
 	install_copy || exit 1
 	prepare_cache
+	# The repository may lie where the other users cannot go.
+	cd "$top" || exit 1
 	run_users
 fi
 python3 "$repo/tests/lib/count.py" sum "$results"

@@ -172,20 +172,27 @@ soon() { WAIT_SECONDS=3 wait_for "$@"; }
 	box b
 	by_rename b <<<'{"token":"good"}'
 	soon holds "$(in_home a)" '{"token":"good"}'
+	# In one step: were there nothing for a moment, and the moment long, that would be a logout.
+	cat >"$TEST_DIR/ws-a/swap.py" <<-'SWAP'
+		import ctypes, os, sys
+		libc, exchange, here = ctypes.CDLL(None, use_errno=True), 2, -100
+		if libc.renameat2(here, sys.argv[1].encode(), here, sys.argv[2].encode(), exchange) != 0:
+		    sys.exit(os.strerror(ctypes.get_errno()))
+	SWAP
 	while IFS='|' read -r what why; do
-		ward exec a sh -c "cd ~/.tool && rm -rf auth.json && $what"
+		ward exec a sh -ec "swap() { python3 $TEST_DIR/ws-a/swap.py \"\$@\"; }; cd ~/.tool; $what; rm -rf bad"
 		n=$((n + 1))
 		soon logged a "$why" 1
 		holds "$STORED" '{"token":"good"}'
 		holds "$(in_home b)" '{"token":"good"}'
 	done <<-KINDS
-		ln -s $TEST_DIR/canary auth.json|a symbolic link leads to it
-		mkfifo auth.json|it is no regular file
-		head -c 2M /dev/zero >auth.json|it is too large
-		printf '{"half":' >auth.json|it is not a complete JSON document
-		echo '{}' >other; ln other auth.json|it has a second name
-		rm -f other; mkdir auth.json|it is no regular file
-		cd ..; rm -rf .tool; ln -s $TEST_DIR/canaries .tool|a symbolic link leads to it
+		ln -s $TEST_DIR/canary bad; swap bad auth.json|a symbolic link leads to it
+		mkfifo bad; swap bad auth.json|it is no regular file
+		head -c 2M /dev/zero >bad; swap bad auth.json|it is too large
+		printf '{"half":' >bad; swap bad auth.json|it is not a complete JSON document
+		echo '{}' >other; ln other bad; swap bad auth.json|it has a second name
+		mkdir bad; swap bad auth.json|it is no regular file
+		cd ..; ln -s $TEST_DIR/canaries bad; swap bad .tool|a symbolic link leads to it
 	KINDS
 	[ "$n" -eq 7 ]
 	# Nothing is written through a link either.
