@@ -57,6 +57,8 @@ enum proxy_wire {
 	PROXY_WIRE_FAILED, /* proxy -> supervisor: payload is a struct err */
 	PROXY_WIRE_DENIED, /* proxy -> supervisor: payload is one line of text for the user's
 			      terminal */
+	PROXY_WIRE_TAKEN,  /* proxy -> supervisor, after READY: new RULES or LOG are in force; arg:
+			      the type of the message */
 };
 enum proxy_entry { PROXY_ENTRY_EXPLICIT = 0 /* CONNECT and absolute-form HTTP */ };
 

@@ -111,8 +111,9 @@
 		  .type = OPTION_STRING,                                                           \
 		  .offset = VALUE(network),                                                        \
 		  .arg = "PRESET",                                                                 \
-		  .choices = "open|balanced|locked",                                               \
-		  .help = "Which names may be reached (default balanced)" },                       \
+		  .choices = "open|balanced|locked|audit",                                         \
+		  .help = "Which names may be reached (default balanced); audit: as open, with a " \
+			  "record of what balanced would refuse" },                                \
 		{ .name = "allow-host",                                                            \
 		  .type = OPTION_LIST,                                                             \
 		  .offset = VALUE(allow_host),                                                     \

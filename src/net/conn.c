@@ -103,7 +103,8 @@ void conn_record(struct conn *c, const char *verdict, const char *reason)
 		.what = c->req.connect ? "connect" : "http",
 		.host = c->target_known ? c->req.host.name : "",
 		.port = c->target_known ? c->req.port : 0,
-		.verdict = verdict,
+		.verdict = c->verdict.would_deny && strcmp(verdict, "allow") == 0 ? "would-deny"
+										  : verdict,
 		.rule = c->verdict.rule,
 		.origin = c->verdict.origin,
 		.reason = reason,
@@ -218,13 +219,28 @@ void conn_answer_failed(struct conn *c, int status, const char *reason)
 
 static void on_dialled(const struct dial_result *r, void *arg);
 
+/* What the rules may look at, from the first line of the head that the origin gets. */
+static const struct policy_request *request_of(const struct conn *c, struct policy_request *ret)
+{
+	const char *method = c->head.data, *path;
+
+	if (c->req.connect || c->head.len == 0)
+		return NULL;
+	path = strchr(method, ' ') + 1;
+	*ret = (struct policy_request){ method, (size_t)(path - method) - 1, path,
+					strcspn(path, " ?") };
+	return ret;
+}
+
 static void start_dial(struct conn *c)
 {
+	struct policy_request q;
+
 	c->target_known = true;
 	c->state = CONN_DIAL;
 	conn_set_deadline(c, 0);
 	end_want(c->proxy->loop, &c->client, 0, conn_on_client, c);
-	c->dial = dial_start(c->proxy, &c->req.host, c->req.port, on_dialled, c);
+	c->dial = dial_start(c->proxy, &c->req.host, c->req.port, request_of(c, &q), on_dialled, c);
 }
 
 /* Parse what is in `in`. May free c. */
@@ -282,6 +298,7 @@ void conn_next_request(struct conn *c)
 		conn_record(c, "allow", c->verdict.reason);
 	end_close(c->proxy->loop, &c->up);
 	buf_free(&c->response);
+	buf_free(&c->head);
 	if (!c->keep) {
 		c->state = CONN_LINGER;
 		conn_set_deadline(c, LINGER_MS);
@@ -319,7 +336,6 @@ static void begin_exchange(struct conn *c)
 	flow_begin(&c->to_up, c->req.body, c->req.content_length);
 	flow_begin(&c->to_client, HTTP1_BODY_UNTIL_CLOSE, 0);
 	flow_put(&c->to_up, c->head.data, c->head.len);
-	buf_free(&c->head);
 }
 
 static int outcome_status(enum dial_outcome outcome)
@@ -330,6 +346,7 @@ static int outcome_status(enum dial_outcome outcome)
 static void on_dialled(const struct dial_result *r, void *arg)
 {
 	struct conn *c = arg;
+	struct policy_request q;
 
 	c->dial = NULL;
 	c->verdict = r->verdict;
@@ -339,8 +356,8 @@ static void on_dialled(const struct dial_result *r, void *arg)
 		c->up = (struct end){ .fd = r->fd };
 		tune(r->fd);
 		/* The rules may have changed on the way. */
-		if (!dial_still_allowed(c->proxy, &c->req.host, c->req.port, &c->peer,
-					&c->verdict)) {
+		if (!dial_still_allowed(c->proxy, &c->req.host, c->req.port, request_of(c, &q),
+					&c->peer, &c->verdict)) {
 			answer_denied(c);
 			return;
 		}
@@ -444,8 +461,11 @@ static void on_timer(void *arg)
 
 void conn_recheck(struct conn *c)
 {
+	struct policy_request q;
+
 	if (c->up.fd < 0 || !under_way(c) ||
-	    dial_still_allowed(c->proxy, &c->req.host, c->req.port, &c->peer, &c->verdict))
+	    dial_still_allowed(c->proxy, &c->req.host, c->req.port, request_of(c, &q), &c->peer,
+			       &c->verdict))
 		return;
 	conn_abort(c, "deny", "the rules changed");
 }

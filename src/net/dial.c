@@ -27,6 +27,8 @@ struct dial {
 	struct proxy *proxy;
 	struct policy_host host;
 	uint16_t port;
+	bool looked_into;
+	struct policy_request request; /* borrowed; when looked_into */
 	dial_fn *fn;
 	void *arg;
 	struct lookup *lookup;
@@ -95,21 +97,27 @@ static void on_denied(void *arg)
 }
 
 static void decide_dialled(const struct proxy *p, const struct policy_host *host, uint16_t port,
-			   const struct sockaddr_storage *addr, struct policy_verdict *ret)
+			   const struct policy_request *q, const struct sockaddr_storage *addr,
+			   struct policy_verdict *ret)
 {
 	const struct sockaddr *sa = (const struct sockaddr *)addr;
+	struct policy_verdict own;
 
-	policy_decide_address(p->rules, host, port, sa, ret);
+	policy_decide_address(p->rules, host, port, q, sa, ret);
 	/* The host's loopback and private addresses were named by the rule that let them pass. */
 	if (ret->allow && !ret->host_service && !policy_address_special(sa) &&
-	    own_address_is(p->routes, sa))
-		policy_decide_own_address(p->rules, port, sa, ret);
+	    own_address_is(p->routes, sa)) {
+		policy_decide_own_address(p->rules, port, q, sa, &own);
+		if (!own.allow || !ret->would_deny)
+			*ret = own;
+	}
 }
 
 bool dial_still_allowed(const struct proxy *p, const struct policy_host *host, uint16_t port,
-			const struct sockaddr_storage *peer, struct policy_verdict *ret)
+			const struct policy_request *q, const struct sockaddr_storage *peer,
+			struct policy_verdict *ret)
 {
-	decide_dialled(p, host, port, peer, ret);
+	decide_dialled(p, host, port, q, peer, ret);
 	return ret->allow;
 }
 
@@ -204,7 +212,8 @@ static void offer(struct dial *d, bool v6, const uint8_t *bytes)
 	if (d->naddr == DNS_ADDRESSES_MAX)
 		return;
 	make_addr(v6, bytes, d->port, &addr);
-	decide_dialled(d->proxy, &d->host, d->port, &addr, &verdict);
+	decide_dialled(d->proxy, &d->host, d->port, d->looked_into ? &d->request : NULL, &addr,
+		       &verdict);
 	if (verdict.allow)
 		d->addr[d->naddr++] = addr;
 	if (verdict.allow || d->naddr == 0) {
@@ -234,8 +243,8 @@ static void on_resolved(int r, const struct dns_answer *answer, void *arg)
 		try_next(d);
 }
 
-struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_t port, dial_fn *fn,
-			void *arg)
+struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_t port,
+			const struct policy_request *q, dial_fn *fn, void *arg)
 {
 	static const uint8_t loopback4[4] = { 127, 0, 0, 1 };
 	static const uint8_t loopback6[16] = { [15] = 1 };
@@ -244,10 +253,13 @@ struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_
 	d->proxy = p;
 	d->host = *host;
 	d->port = port;
+	d->looked_into = q != NULL;
+	if (q != NULL)
+		d->request = *q;
 	d->fn = fn;
 	d->arg = arg;
 	d->end.fd = -1;
-	policy_decide(p->rules, host, port, &d->result.verdict);
+	policy_decide(p->rules, host, port, q, &d->result.verdict);
 	if (!d->result.verdict.allow) {
 		d->timer = loop_after(p->loop, 0, on_denied, d);
 		return d;

@@ -148,13 +148,15 @@ typedef void dial_fn(const struct dial_result *result, void *arg);
 
 struct proxy;
 struct dial;
-/* fn is called once, never from within this call. */
-struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_t port, dial_fn *fn,
-			void *arg);
+/* fn is called once, never from within this call. q: NULL where nothing is looked into; what it
+ * points to stays until then. */
+struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_t port,
+			const struct policy_request *q, dial_fn *fn, void *arg);
 void dial_cancel(struct dial *d); /* takes NULL; fn is not called */
 /* May a connection that was made under earlier rules go on? */
 bool dial_still_allowed(const struct proxy *p, const struct policy_host *host, uint16_t port,
-			const struct sockaddr_storage *peer, struct policy_verdict *ret);
+			const struct policy_request *q, const struct sockaddr_storage *peer,
+			struct policy_verdict *ret);
 
 /* --- flow.c ---------------------------------------------------------------------------------- */
 
@@ -248,7 +250,7 @@ struct conn {
 	bool first;	   /* no request has been read yet */
 	/* the request under way */
 	struct forward req;
-	struct buf head;     /* for the origin, until it is connected */
+	struct buf head;     /* for the origin; kept until the request is over */
 	struct buf response; /* the origin's head, until it is complete */
 	bool target_known;   /* host and port are */
 	bool got_head;	     /* the final response head was passed on */

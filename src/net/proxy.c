@@ -4,8 +4,9 @@
  *
  * Start: LISTEN, RULES and LOG in any order, then GO.  Up to there the process reads nothing that
  * the box could have written; after GO it confines itself, answers READY and accepts.  Later only
- * RULES may come: the new set replaces the old one as a whole, and connections that it does not
- * allow are ended; a set that does not parse changes nothing and is answered with FAILED.
+ * RULES and LOG may come.  A new set of rules replaces the old one as a whole, and connections that
+ * it does not allow are ended; a set that does not parse changes nothing.  Each is answered, with
+ * TAKEN when it is in force or with FAILED.
  *
  * Limits: CONNS_MAX connections; of those PENDING_MAX that have not sent a request yet, beyond
  * which the oldest of them makes room.  A full box's connections wait in the listener's queue.
@@ -176,13 +177,17 @@ static void on_wire(int fd, uint32_t events, void *arg)
 		loop_stop(p->loop, 0);
 		return;
 	}
-	if (m.h.type != PROXY_WIRE_RULES)
-		r = err_set(&e, ERR_SYSTEM, EPROTO, "proxy: message %u after the start", m.h.type);
-	else
+	if (m.h.type == PROXY_WIRE_RULES)
 		r = take_rules(p, &m, &e);
+	else if (m.h.type == PROXY_WIRE_LOG)
+		r = take_log(p, &m, &e);
+	else
+		r = err_set(&e, ERR_SYSTEM, EPROTO, "proxy: message %u after the start", m.h.type);
 	wire_msg_clear(&m);
 	if (r != 0)
 		say_failed(p, &e);
+	else
+		wire_send(p->wire, PROXY_WIRE_TAKEN, m.h.type, NULL, 0, NULL, 0);
 }
 
 /* --- accepting ------------------------------------------------------------------------------- */

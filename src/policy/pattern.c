@@ -5,6 +5,8 @@
  *   name | *.name | **.name | **  [:port | :lo-hi | :*]
  *   a.b.c.d[/n][:port]   [v6][:port]   [v6/n][:port]   v6[/n]   localhost:port
  *
+ * each with methods and a path behind it (request.c).
+ *
  * The canonical text parses back to the same pattern.  Patterns come from users, kits and project
  * files, so that every message says what to write instead.
  */
@@ -207,8 +209,8 @@ static void format_ports(const struct rule_pattern *p, char *out, size_t size)
 		snprintf(out, size, ":%u-%u", (unsigned)p->lo, (unsigned)p->hi);
 }
 
-static void format_pattern(const struct rule_pattern *p, bool with_port,
-			   char out[static RULE_TEXT_MAX])
+static void format_host(const struct rule_pattern *p, bool with_port,
+			char out[static RULE_TEXT_MAX])
 {
 	char ports[16] = "", addr[INET6_ADDRSTRLEN], bits[8] = "";
 	static const uint8_t mapped[16] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
@@ -245,16 +247,15 @@ static void format_pattern(const struct rule_pattern *p, bool with_port,
 	}
 }
 
-int rule_pattern_parse(const char *text, bool allow, struct rule_pattern *ret,
-		       char ret_text[static RULE_TEXT_MAX], struct err *e)
+/* text: the rule without methods and path. */
+static int parse_target(const char *text, bool allow, struct rule_pattern *ret,
+			char ret_text[static RULE_TEXT_MAX], struct err *e)
 {
 	struct rule_pattern p = { .lo = 1, .hi = UINT16_MAX };
 	const char *wrong = NULL;
 	struct parts parts;
 	int r;
 
-	if (strlen(text) >= RULE_TEXT_MAX)
-		return bad(text, "too long", e);
 	if (!split(text, &parts) || parts.host_len == 0)
 		return bad(text, "write HOST, HOST:PORT, *.HOST, **.HOST, an address or a block",
 			   e);
@@ -276,7 +277,45 @@ int rule_pattern_parse(const char *text, bool allow, struct rule_pattern *ret,
 		/* A deny without a port means the whole host: less would surprise. */
 		p.web_ports = parts.port == NULL && allow;
 	}
-	format_pattern(&p, parts.port != NULL, ret_text);
+	format_host(&p, parts.port != NULL, ret_text);
 	*ret = p;
 	return 0;
+}
+
+static void format_request(const struct rule_request *q, struct rule_pattern *p,
+			   char out[static RULE_TEXT_MAX])
+{
+	size_t n = strlen(out);
+
+	if (q->methods[0] != '\0') {
+		p->methods_at = (uint16_t)(n + 1);
+		p->methods_len = (uint16_t)strlen(q->methods);
+		n += (size_t)snprintf(out + n, RULE_TEXT_MAX - n, " %s", q->methods);
+	}
+	if (q->path[0] != '\0') {
+		p->path_at = (uint16_t)(n + 1);
+		snprintf(out + n, RULE_TEXT_MAX - n, " %s", q->path);
+	}
+}
+
+int rule_pattern_parse(const char *text, bool allow, struct rule_pattern *ret,
+		       char ret_text[static RULE_TEXT_MAX], struct err *e)
+{
+	struct rule_request request;
+	auto_free char *target = NULL;
+	const char *wrong;
+	size_t n;
+	int r;
+
+	if (strlen(text) >= RULE_TEXT_MAX)
+		return bad(text, "too long", e);
+	n = strcspn(text, " ");
+	wrong = rule_request_parse(text + n, &request);
+	if (wrong != NULL)
+		return bad(text, wrong, e);
+	target = xstrndup(text, n);
+	r = parse_target(target, allow, ret, ret_text, e);
+	if (r == 0)
+		format_request(&request, ret, ret_text);
+	return r;
 }

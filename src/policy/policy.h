@@ -22,11 +22,22 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum policy_preset { POLICY_LOCKED, POLICY_BALANCED, POLICY_OPEN, POLICY_PRESET_MAX };
+enum policy_preset {
+	POLICY_LOCKED,
+	POLICY_BALANCED,
+	POLICY_OPEN,
+	POLICY_AUDIT, /* allows what open does, and marks what balanced would not */
+	POLICY_PRESET_MAX
+};
 const char *policy_preset_name(enum policy_preset p);
 int policy_preset_parse(const char *s, enum policy_preset *ret); /* -EINVAL */
 
-enum { POLICY_HOST_MAX = 253, POLICY_RULES_MAX = 4096, POLICY_TEXT_MAX = 1 << 20 };
+enum {
+	POLICY_HOST_MAX = 253,
+	POLICY_RULE_MAX = POLICY_HOST_MAX + 32 + 128 + 256, /* text of a rule, with its NUL */
+	POLICY_RULES_MAX = 4096,
+	POLICY_TEXT_MAX = 1 << 20
+};
 
 /* A host as the box named it, canonical. */
 struct policy_host {
@@ -55,7 +66,9 @@ void policy_rules_free(struct policy_rules *r); /* takes NULL */
  * itself is not matched; any depth), ** (every public name), IP or CIDR [:port], localhost:PORT (a
  * service of the host itself, reached inside as host.ward.internal:PORT and
  * host.docker.internal:PORT). Without a port: 80 and 443 for names, any for addresses; a deny
- * without a port means every port. origin says where the rule comes from ("kit claude",
+ * without a port means every port. Behind it, after a blank, may be methods (GET,HEAD) and then a
+ * path with stars, see request.c: such an allow rule counts only where requests are looked into,
+ * such a deny rule also denies what is not. origin says where the rule comes from ("kit claude",
  * "--allow-host", "preset balanced") and is shown to users. Public suffixes such as *.com are
  * refused. -EINVAL with e naming the pattern.
  */
@@ -64,34 +77,57 @@ int policy_rules_add(struct policy_rules *r, bool allow, const char *pattern, co
 /* Add the rules of a preset (LOCKED adds none). */
 int policy_rules_add_preset(struct policy_rules *r, enum policy_preset p, struct err *e);
 size_t policy_rules_count(const struct policy_rules *r);
-/* Text form, one rule a line: "allow|deny PATTERN\tORIGIN\n"; read is strict and refuses the whole.
- */
+struct policy_rule_view { /* borrowed from the set */
+	bool allow;
+	const char *text; /* canonical */
+	const char *origin;
+};
+struct policy_rule_view policy_rules_at(const struct policy_rules *r, size_t i);
+/* The canonical text of one rule; -EINVAL as policy_rules_add. */
+int policy_rule_canonical(bool allow, const char *pattern, char ret[static POLICY_RULE_MAX],
+			  struct err *e);
+/* Does the rule name methods or a path? */
+bool policy_rule_has_request(const char *text);
+bool policy_rules_audit(const struct policy_rules *r);
+/* Text form, one rule a line: "allow|deny PATTERN\tORIGIN\n", and "audit\n" for a set that audits;
+ * read is strict and refuses the whole. */
 void policy_rules_write(const struct policy_rules *r, struct buf *out);
 int policy_rules_read(const char *text, size_t n, struct policy_rules **ret, struct err *e);
 
+/* What is known of an HTTP request. A NULL in its place: the connection is not looked into. */
+struct policy_request {
+	const char *method; /* borrowed, length-counted */
+	size_t method_len;
+	const char *path; /* of the target, without its query */
+	size_t path_len;
+};
+
 struct policy_verdict {
 	bool allow;
+	bool would_deny;   /* allowed by an audit only; rule, origin and reason are of the denial */
 	bool host_service; /* dial 127.0.0.1 (then ::1) on the host: a localhost:PORT rule matched
 			    */
-	char rule[POLICY_HOST_MAX + 32]; /* the deciding rule's text, or "" (nothing matched) */
+	char rule[POLICY_RULE_MAX]; /* the deciding rule's text, or "" (nothing matched) */
 	char origin[64];
 	char reason[160]; /* one clause for people: "no rule allows it", "denied by ..." */
 };
 /* Decide on the canonical host and port alone. Total: always fills *ret. */
 void policy_decide(const struct policy_rules *r, const struct policy_host *host, uint16_t port,
-		   struct policy_verdict *ret);
+		   const struct policy_request *q, struct policy_verdict *ret);
 /*
  * Decide on one address that the name resolved to (or the literal). addr: AF_INET or AF_INET6.
  * Special addresses need a rule that names an address range containing them.
  */
 void policy_decide_address(const struct policy_rules *r, const struct policy_host *host,
-			   uint16_t port, const struct sockaddr *addr, struct policy_verdict *ret);
+			   uint16_t port, const struct policy_request *q,
+			   const struct sockaddr *addr, struct policy_verdict *ret);
 /*
  * Decide on an address that turned out to be one of the host's own (the caller asks the kernel): it
  * needs a rule with exactly this address, whatever policy_decide_address said.
  */
 void policy_decide_own_address(const struct policy_rules *r, uint16_t port,
-			       const struct sockaddr *addr, struct policy_verdict *ret);
+			       const struct policy_request *q, const struct sockaddr *addr,
+			       struct policy_verdict *ret);
 /* Is the address one that no wildcard may reach? v4-mapped, NAT64, 6to4 and Teredo are unwrapped.
  */
 bool policy_address_special(const struct sockaddr *addr);

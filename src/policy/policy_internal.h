@@ -28,9 +28,12 @@ struct rule_pattern {
 	char name[POLICY_HOST_MAX + 1]; /* RULE_NAME, RULE_ONE, RULE_DEEP: without the stars */
 	uint8_t addr[16];		/* RULE_NET: v4 as v4-mapped, so that one comparison does */
 	unsigned prefix;		/* RULE_NET: leading bits of addr, 0-128 */
+	/* Parts of the canonical text; 0: none, so that every request matches. */
+	uint16_t methods_at, methods_len;
+	uint16_t path_at; /* to the end of the text */
 };
 
-enum { RULE_TEXT_MAX = POLICY_HOST_MAX + 32, RULE_ORIGIN_MAX = 64 };
+enum { RULE_TEXT_MAX = POLICY_RULE_MAX, RULE_ORIGIN_MAX = 64 };
 
 struct rule {
 	bool allow;
@@ -43,6 +46,7 @@ struct policy_rules {
 	struct rule *v;
 	size_t n;
 	size_t cap;
+	bool audit; /* public names that no rule allows are let pass, and marked */
 };
 
 /* Bytes to text for an error message: escaped, cut off; n is what the caller had. */
@@ -61,6 +65,16 @@ bool policy_name_is_public(const char *name);
 /* Pattern text -> compiled pattern and canonical text of at most RULE_TEXT_MAX bytes with NUL. */
 int rule_pattern_parse(const char *text, bool allow, struct rule_pattern *ret,
 		       char ret_text[static RULE_TEXT_MAX], struct err *e);
+
+/* What is behind the host of a rule, canonical; "" for what is not there. */
+struct rule_request {
+	char methods[128];
+	char path[256];
+};
+/* NULL, or why the text is none. */
+const char *rule_request_parse(const char *text, struct rule_request *ret);
+/* q NULL: the connection is not looked into. */
+bool rule_matches_request(const struct rule *rule, const struct policy_request *q);
 
 /* A sockaddr as 16 bytes, v4 as v4-mapped. False for other families. */
 bool address_bytes(const struct sockaddr *addr, uint8_t ret[static 16]);

@@ -6,6 +6,8 @@
  * balanced  what developing software needs: the interfaces of models, package registries, Linux
  *           distributions, code hosts, container registries.
  * open      every public name, every port.
+ * audit     the rules of balanced; what they do not allow passes all the same if open would let it,
+ *           and is marked.
  *
  * A pattern **.NAME does not match NAME itself, so that both are written where both are used.
  * Domains under which anybody can publish pages or buckets are left out of balanced where the
@@ -22,6 +24,7 @@ static const char *const preset_names[] = {
 	[POLICY_LOCKED] = "locked",
 	[POLICY_BALANCED] = "balanced",
 	[POLICY_OPEN] = "open",
+	[POLICY_AUDIT] = "audit",
 };
 _Static_assert(ARRAY_SIZE(preset_names) == POLICY_PRESET_MAX, "a name for every preset");
 
@@ -259,6 +262,7 @@ static const struct {
 	[POLICY_LOCKED] = { NULL, 0 },
 	[POLICY_BALANCED] = { balanced_rules, ARRAY_SIZE(balanced_rules) },
 	[POLICY_OPEN] = { open_rules, ARRAY_SIZE(open_rules) },
+	[POLICY_AUDIT] = { balanced_rules, ARRAY_SIZE(balanced_rules) },
 };
 _Static_assert(ARRAY_SIZE(presets) == POLICY_PRESET_MAX, "rules for every preset");
 
@@ -282,7 +286,9 @@ int policy_rules_add_preset(struct policy_rules *r, enum policy_preset p, struct
 {
 	char origin[RULE_ORIGIN_MAX];
 
-	snprintf(origin, sizeof(origin), "preset %s", policy_preset_name(p));
+	r->audit = p == POLICY_AUDIT;
+	snprintf(origin, sizeof(origin), "preset %s",
+		 policy_preset_name(r->audit ? POLICY_BALANCED : p));
 	for (size_t i = 0; i < presets[p].n; i++) {
 		int err = policy_rules_add(r, true, presets[p].rules[i], origin, e);
 

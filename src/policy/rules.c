@@ -4,7 +4,9 @@
  *
  * policy_decide looks at what the box asked for, policy_decide_address at where that leads.  Both
  * start from "no" and need a rule to say yes.  Order within a set does not matter: any deny that
- * matches wins, otherwise the first allow that matches is the one reported.
+ * matches wins, otherwise the first allow that matches is the one reported.  A set that audits lets
+ * public names pass that no rule allows (as the preset open would), and says so in the verdict; its
+ * deny rules and everything about addresses count as always.
  *
  * Special addresses (address.c) are reachable only through a rule that lies within their special
  * block: 10.0.0.0/8 opens 10.1.2.3, while 0.0.0.0/0 or a name does not.
@@ -37,6 +39,31 @@ void policy_rules_free(struct policy_rules *r)
 size_t policy_rules_count(const struct policy_rules *r)
 {
 	return r == NULL ? 0 : r->n;
+}
+
+struct policy_rule_view policy_rules_at(const struct policy_rules *r, size_t i)
+{
+	const struct rule *rule = &r->v[i];
+
+	return (struct policy_rule_view){ rule->allow, rule->text, rule->origin };
+}
+
+bool policy_rules_audit(const struct policy_rules *r)
+{
+	return r != NULL && r->audit;
+}
+
+int policy_rule_canonical(bool allow, const char *pattern, char ret[static POLICY_RULE_MAX],
+			  struct err *e)
+{
+	struct rule_pattern ignored;
+
+	return rule_pattern_parse(pattern, allow, &ignored, ret, e);
+}
+
+bool policy_rule_has_request(const char *text)
+{
+	return strchr(text, ' ') != NULL;
 }
 
 /* An origin is shown to people and lives on one line of the text form. */
@@ -90,6 +117,8 @@ int policy_rules_add(struct policy_rules *r, bool allow, const char *pattern, co
 
 void policy_rules_write(const struct policy_rules *r, struct buf *out)
 {
+	if (policy_rules_audit(r))
+		buf_puts(out, "audit\n");
 	for (size_t i = 0; i < policy_rules_count(r); i++)
 		buf_printf(out, "%s %s\t%s\n", r->v[i].allow ? "allow" : "deny", r->v[i].text,
 			   r->v[i].origin);
@@ -112,6 +141,10 @@ static int read_line(struct policy_rules *r, const char *line, size_t n, size_t 
 	if (memchr(line, '\0', n) != NULL)
 		return bad_line(number, "a NUL byte", e);
 	copy = xstrndup(line, n);
+	if (strcmp(copy, "audit") == 0) {
+		r->audit = true;
+		return 0;
+	}
 	allow = text_starts(copy, "allow ");
 	if (!allow && !text_starts(copy, "deny "))
 		return bad_line(number, "begins with neither 'allow' nor 'deny'", e);
@@ -223,7 +256,8 @@ static void refuse(struct policy_verdict *ret, const char *reason)
 
 /* The first rule of that sign which matches an address and the port. */
 static const struct rule *find_net(const struct policy_rules *r, bool allow,
-				   const uint8_t addr[static 16], uint16_t port)
+				   const uint8_t addr[static 16], uint16_t port,
+				   const struct policy_request *q)
 {
 	int special = address_special_prefix(addr);
 
@@ -231,7 +265,7 @@ static const struct rule *find_net(const struct policy_rules *r, bool allow,
 		const struct rule *rule = &r->v[i];
 
 		if (rule->allow != allow || !net_matches(&rule->pattern, addr) ||
-		    !port_matches(&rule->pattern, port))
+		    !port_matches(&rule->pattern, port) || !rule_matches_request(rule, q))
 			continue;
 		/* A block wider than the special one was not written with it in mind. */
 		if (allow && special >= 0 && rule->pattern.prefix < (unsigned)special)
@@ -243,25 +277,26 @@ static const struct rule *find_net(const struct policy_rules *r, bool allow,
 
 /* Deny rules also see through translators: 64:ff9b::/96 is no way around "deny 198.51.100.0/24". */
 static const struct rule *find_net_deny(const struct policy_rules *r, const uint8_t addr[static 16],
-					uint16_t port)
+					uint16_t port, const struct policy_request *q)
 {
-	const struct rule *rule = find_net(r, false, addr, port);
+	const struct rule *rule = find_net(r, false, addr, port, q);
 	uint8_t inner[2][16];
 	size_t n = address_embedded(addr, inner);
 
 	for (size_t i = 0; rule == NULL && i < n; i++)
-		rule = find_net(r, false, inner[i], port);
+		rule = find_net(r, false, inner[i], port, q);
 	return rule;
 }
 
 static void decide_literal(const struct policy_rules *r, const uint8_t addr[static 16],
-			   uint16_t port, struct policy_verdict *ret)
+			   uint16_t port, const struct policy_request *q,
+			   struct policy_verdict *ret)
 {
-	const struct rule *rule = find_net_deny(r, addr, port);
+	const struct rule *rule = find_net_deny(r, addr, port, q);
 	bool allow = rule == NULL;
 
 	if (allow)
-		rule = find_net(r, true, addr, port);
+		rule = find_net(r, true, addr, port, q);
 	if (rule != NULL)
 		verdict_of(rule, allow, ret);
 	else if (address_special_prefix(addr) >= 0)
@@ -270,19 +305,39 @@ static void decide_literal(const struct policy_rules *r, const uint8_t addr[stat
 		refuse(ret, "no rule allows it");
 }
 
-static void decide_name(const struct policy_rules *r, const char *name, uint16_t port,
+/* Why no rule allows a name, from the nearest miss. */
+static void refuse_name(const struct rule *near, uint16_t port, const struct policy_request *q,
 			struct policy_verdict *ret)
 {
-	const struct rule *yes = NULL, *other_port = NULL;
+	refuse(ret, "no rule allows it");
+	if (near == NULL)
+		return;
+	if (!port_matches(&near->pattern, port))
+		snprintf(ret->reason, sizeof(ret->reason),
+			 "no rule allows port %u there, only other ports", (unsigned)port);
+	else if (q == NULL)
+		snprintf(ret->reason, sizeof(ret->reason),
+			 "a rule allows some requests there, but this connection is not looked "
+			 "into");
+	else
+		snprintf(ret->reason, sizeof(ret->reason),
+			 "a rule allows other requests there, not this method and path");
+}
+
+static void decide_name(const struct policy_rules *r, const char *name, uint16_t port,
+			const struct policy_request *q, struct policy_verdict *ret)
+{
+	const struct rule *yes = NULL, *near = NULL;
 
 	for (size_t i = 0; i < policy_rules_count(r); i++) {
 		const struct rule *rule = &r->v[i];
 
 		if (!name_matches(&rule->pattern, name))
 			continue;
-		if (!port_matches(&rule->pattern, port)) {
-			if (rule->allow && other_port == NULL)
-				other_port = rule;
+		if (!port_matches(&rule->pattern, port) || !rule_matches_request(rule, q)) {
+			/* A miss by the request is nearer than one by the port. */
+			if (rule->allow && (near == NULL || port_matches(&rule->pattern, port)))
+				near = rule;
 		} else if (!rule->allow) {
 			verdict_of(rule, false, ret);
 			return;
@@ -295,14 +350,13 @@ static void decide_name(const struct policy_rules *r, const char *name, uint16_t
 		ret->host_service = yes->pattern.kind == RULE_HOST;
 		return;
 	}
-	refuse(ret, "no rule allows it");
-	if (other_port != NULL)
-		snprintf(ret->reason, sizeof(ret->reason),
-			 "no rule allows port %u there, only other ports", (unsigned)port);
+	refuse_name(near, port, q, ret);
+	if (policy_rules_audit(r) && policy_name_is_public(name))
+		ret->allow = ret->would_deny = true;
 }
 
 void policy_decide(const struct policy_rules *r, const struct policy_host *host, uint16_t port,
-		   struct policy_verdict *ret)
+		   const struct policy_request *q, struct policy_verdict *ret)
 {
 	uint8_t addr[16];
 
@@ -310,23 +364,24 @@ void policy_decide(const struct policy_rules *r, const struct policy_host *host,
 		refuse(ret, "port 0 does not exist");
 	} else if (host->kind != POLICY_HOST_NAME) {
 		host_bytes(host, addr);
-		decide_literal(r, addr, port, ret);
+		decide_literal(r, addr, port, q, ret);
 	} else if (policy_name_is_localhost(host->name)) {
 		refuse(ret, "localhost is the sandbox itself; services of the host are reached "
 			    "as " POLICY_HOST_ALIAS);
 	} else {
-		decide_name(r, host->name, port, ret);
+		decide_name(r, host->name, port, q, ret);
 	}
 }
 
 void policy_decide_address(const struct policy_rules *r, const struct policy_host *host,
-			   uint16_t port, const struct sockaddr *addr, struct policy_verdict *ret)
+			   uint16_t port, const struct policy_request *q,
+			   const struct sockaddr *addr, struct policy_verdict *ret)
 {
 	struct policy_verdict by_name;
 	const struct rule *rule;
 	uint8_t bytes[16], listed[16];
 
-	policy_decide(r, host, port, &by_name);
+	policy_decide(r, host, port, q, &by_name);
 	if (!by_name.allow) {
 		*ret = by_name;
 		return;
@@ -351,14 +406,16 @@ void policy_decide_address(const struct policy_rules *r, const struct policy_hos
 			refuse(ret, "not the address that was asked for");
 		return;
 	}
-	rule = find_net_deny(r, bytes, port);
+	rule = find_net_deny(r, bytes, port, q);
 	if (rule != NULL) {
 		verdict_of(rule, false, ret);
 	} else if (address_special_prefix(bytes) < 0) {
 		*ret = by_name;
 	} else {
-		rule = find_net(r, true, bytes, port);
-		if (rule != NULL)
+		rule = find_net(r, true, bytes, port, q);
+		if (rule != NULL && by_name.would_deny)
+			*ret = by_name;
+		else if (rule != NULL)
 			verdict_of(rule, true, ret);
 		else
 			refuse(ret, "the name leads to a private or otherwise special address that "
@@ -367,7 +424,8 @@ void policy_decide_address(const struct policy_rules *r, const struct policy_hos
 }
 
 void policy_decide_own_address(const struct policy_rules *r, uint16_t port,
-			       const struct sockaddr *addr, struct policy_verdict *ret)
+			       const struct policy_request *q, const struct sockaddr *addr,
+			       struct policy_verdict *ret)
 {
 	uint8_t bytes[16];
 
@@ -376,7 +434,8 @@ void policy_decide_own_address(const struct policy_rules *r, uint16_t port,
 			const struct rule *rule = &r->v[i];
 
 			if (rule->allow && net_matches(&rule->pattern, bytes) &&
-			    rule->pattern.prefix == 128 && port_matches(&rule->pattern, port)) {
+			    rule->pattern.prefix == 128 && port_matches(&rule->pattern, port) &&
+			    rule_matches_request(rule, q)) {
 				verdict_of(rule, true, ret);
 				return;
 			}

@@ -577,7 +577,7 @@ enum { GRACE_DEFAULT = 600 };
 
 #define CONFIG(member) .offset = offsetof(struct spec_config, member)
 
-static const char *const network_values[] = { "open", "balanced", "locked", NULL };
+static const char *const network_values[] = { "open", "balanced", "locked", "audit", NULL };
 static const char *const credential_values[] = { "sandbox", "host", "none", NULL };
 static const char *const agent_config_values[] = { "off", "readonly", "copy", NULL };
 

@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (policy_host_parse((const char *)data, size, &h, &e) == 0) {
 		check(&h);
-		policy_decide(NULL, &h, 443, &v);
+		policy_decide(NULL, &h, 443, NULL, &v);
 		if (v.allow)
 			abort();
 	} else if (e.message[0] == '\0') {

@@ -32,7 +32,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    policy_rules_count(r) != policy_rules_count(again))
 		abort();
 	in.sin_addr.s_addr = htonl(0xa9fea9fe);
-	policy_decide_address(r, &metadata, 80, (struct sockaddr *)&in, &v);
+	policy_decide_address(r, &metadata, 80, NULL, (struct sockaddr *)&in, &v);
+	if (v.allow && strncmp(v.rule, "169.254.", 8) != 0)
+		abort();
+	/* Looking into a connection never gives more than is allowed without: unless a rule says
+	 * so. */
+	policy_decide_address(r, &metadata, 80, &(struct policy_request){ "GET", 3, "/a/b", 4 },
+			      (struct sockaddr *)&in, &v);
 	if (v.allow && strncmp(v.rule, "169.254.", 8) != 0)
 		abort();
 	buf_free(&first);

@@ -26,7 +26,7 @@ import threading
 import time
 import unittest
 
-LISTEN, RULES, LOG, GO, READY, FAILED, DENIED = range(1, 8)
+LISTEN, RULES, LOG, GO, READY, FAILED, DENIED, TAKEN = range(1, 9)
 PUBLIC = "203.0.113.10"  # an address of our own that is nobody's special one
 OTHER = "203.0.113.20"
 WAIT = 20  # seconds until something that must come is given up
@@ -347,6 +347,13 @@ class Proxy:
         if not data:
             return None, b""
         return struct.unpack("<HHI", data[:8])[0], data[8:]
+
+    def answer(self):
+        """What it says about the last new rules or log."""
+        kind = DENIED
+        while kind == DENIED:
+            kind, payload = self.receive()
+        return kind, payload
 
     def records(self):
         self.log_file.seek(0)
@@ -1033,22 +1040,88 @@ class ProxyTest(unittest.TestCase):
         web, proxy = self.web()
         port = origin.port
         proxy.send_rules(rules_text([f"allow origin.test:{port}", f"allow {PUBLIC}"]))
-        self.wait_status(proxy, "http://allowed.test/", 403)
+        self.assertEqual(proxy.answer()[0], TAKEN)
+        self.assertEqual(self.get(proxy, "http://allowed.test/")[0], 403)
         s, status, _, _, rest = self.connect(proxy, f"origin.test:{port}")
         self.assertEqual(status, 200)
         # A set that does not parse changes nothing.
         proxy.send_rules("allow **\ttest\nallow nonsense here\ttest\n")
-        kind = DENIED
-        while kind == DENIED:
-            kind, text = proxy.receive()
+        kind, text = proxy.answer()
         self.assertEqual(kind, FAILED)
         self.assertIn(b"line 2", text)
         self.assertEqual(self.get(proxy, "http://allowed.test/")[0], 403)
         # What the new rules do not allow is ended.
         proxy.send_rules(rules_text(["allow allowed.test", f"allow {PUBLIC}:80"]))
         self.assertIn(read_all(s), (b"", b"SSH-2.0-fake\r\n"))
-        self.wait_status(proxy, "http://allowed.test/", 200)
+        self.assertEqual(proxy.answer()[0], TAKEN)
+        self.assertEqual(self.get(proxy, "http://allowed.test/")[0], 200)
         proxy.wait_record(lambda r: r["reason"] == "the rules changed")
+
+    def test_another_log(self):
+        _, proxy = self.web()
+        self.assertEqual(self.get(proxy, "http://allowed.test/one")[0], 200)
+        proxy.wait_record(lambda r: r["verdict"] == "allow")
+        with tempfile.TemporaryFile(mode="a+") as new:
+            proxy.send(LOG, 0, [new.fileno()])
+            self.assertEqual(proxy.answer()[0], TAKEN)
+            self.assertEqual(self.get(proxy, "http://denied.test/two")[0], 403)
+            self.assertEqual(len(proxy.records()), 1)
+            new.seek(0)
+            self.assertEqual(json.loads(new.read())["host"], "denied.test")
+
+    def test_methods_and_paths(self):
+        origin, proxy = self.web()
+        for rules in (["allow allowed.test:80 GET,HEAD /repos/**"],
+                      ["allow allowed.test", "deny allowed.test POST", "deny allowed.test /x/**",
+                       "deny allowed.test /"]):
+            proxy.send_rules(rules_text([*rules, f"allow {PUBLIC}:80"]))
+            self.assertEqual(proxy.answer()[0], TAKEN)
+            before = len(origin.received)
+            for method, path, want in (
+                ("GET", "/repos/a?q=/../x", 200), ("HEAD", "/repos/a", 200),
+                ("POST", "/repos/a", 403), ("GET", "/x/y", 403), ("GET", "/", 403),
+                ("GET", "", 403), ("GET", "/repos/../x", 403),
+                ("GET", "/repos/%2e%2e/x", 403), ("GET", "/repos//x", 403),
+            ):
+                status = self.get(proxy, f"http://allowed.test{path}", method=method)[0]
+                self.assertEqual(status, want, (rules, method, path))
+            self.assertEqual(len(origin.received) - before, 2)
+            # What is in a tunnel cannot be seen.
+            _, status, _, body, _ = self.connect(proxy, "allowed.test:80")
+            self.assertEqual(status, 403)
+
+    def test_rules_about_requests_cut(self):
+        """A request under way is judged by its own method and path."""
+        _, proxy = self.web()
+        GATE.clear()
+        s = self.client(proxy)
+        s.sendall(b"GET http://allowed.test/sse HTTP/1.1\r\nHost: allowed.test\r\n\r\n")
+        while b"one" not in s.recv(65536):
+            pass
+        proxy.send_rules(rules_text(["allow allowed.test GET /sse", f"allow {PUBLIC}:80"]))
+        self.assertEqual(proxy.answer()[0], TAKEN)
+        proxy.send_rules(rules_text(["allow allowed.test GET /other", f"allow {PUBLIC}:80"]))
+        self.assertEqual(proxy.answer()[0], TAKEN)
+        read_all(s)
+        GATE.set()
+        record = proxy.wait_record(lambda r: r["reason"] == "the rules changed")
+        self.assertEqual(record["verdict"], "deny")
+
+    def test_audit(self):
+        origin, proxy = self.web()
+        proxy.send_rules("audit\nallow allowed.test\tt\ndeny origin.test\tt\n"
+                         f"allow {PUBLIC}:80\tt\n")
+        self.assertEqual(proxy.answer()[0], TAKEN)
+        self.assertEqual(self.get(proxy, "http://allowed.test/")[0], 200)
+        self.assertEqual(self.get(proxy, "http://denied.test/")[0], 200)
+        self.assertEqual(self.get(proxy, "http://origin.test/")[0], 403)
+        self.assertEqual(self.get(proxy, "http://private.test/")[0], 403)
+        self.assertEqual(self.get(proxy, "http://single/")[0], 403)
+        proxy.wait_record(lambda r: r["host"] == "single")
+        verdicts = [(r["host"], r["verdict"]) for r in proxy.records()]
+        self.assertEqual(verdicts[:3], [("allowed.test", "allow"), ("denied.test", "would-deny"),
+                                        ("origin.test", "deny")])
+        self.assertEqual(len(origin.received), 2)
 
     def test_bad_rules_at_the_start(self):
         proxy = Proxy([], ready=False, raw_rules="allow *.com\ttest\n")

@@ -35,7 +35,7 @@ static struct policy_verdict decide(const struct policy_rules *r, const char *ho
 	struct policy_host h;
 
 	assert_int_equal(policy_host_parse(host, strlen(host), &h, NULL), 0);
-	policy_decide(r, &h, port, &v);
+	policy_decide(r, &h, port, NULL, &v);
 	assert_true(v.reason[0] != '\0');
 	return v;
 }
@@ -63,7 +63,7 @@ static struct policy_verdict decide_address(const struct policy_rules *r, const 
 	struct policy_host h;
 
 	assert_int_equal(policy_host_parse(host, strlen(host), &h, NULL), 0);
-	policy_decide_address(r, &h, port, (struct sockaddr *)&ss, &v);
+	policy_decide_address(r, &h, port, NULL, (struct sockaddr *)&ss, &v);
 	return v;
 }
 
@@ -270,11 +270,11 @@ static void own_addresses(void **state)
 	struct sockaddr_storage a = sockaddr_of("198.51.100.9"), b = sockaddr_of("203.0.113.7");
 
 	(void)state;
-	policy_decide_own_address(r, 80, (struct sockaddr *)&a, &v);
+	policy_decide_own_address(r, 80, NULL, (struct sockaddr *)&a, &v);
 	assert_false(v.allow);
-	policy_decide_own_address(r, 80, (struct sockaddr *)&b, &v);
+	policy_decide_own_address(r, 80, NULL, (struct sockaddr *)&b, &v);
 	assert_true(v.allow);
-	policy_decide_own_address(r, 81, (struct sockaddr *)&b, &v);
+	policy_decide_own_address(r, 81, NULL, (struct sockaddr *)&b, &v);
 	assert_false(v.allow);
 	policy_rules_free(r);
 }
@@ -444,7 +444,8 @@ static void presets(void **state)
 		assert_int_equal(decide(r, "api.anthropic.com", 443).allow, i != POLICY_LOCKED);
 		assert_int_equal(decide(r, "packages.debian.org", 80).allow, i != POLICY_LOCKED);
 		assert_int_equal(decide(r, "github.com", 22).allow, i != POLICY_LOCKED);
-		assert_int_equal(decide(r, "example.com", 443).allow, i == POLICY_OPEN);
+		assert_int_equal(decide(r, "example.com", 443).allow,
+				 i == POLICY_OPEN || i == POLICY_AUDIT);
 		assert_false(decide(r, "169.254.169.254", 80).allow);
 		assert_false(decide(r, "host.ward.internal", 80).allow);
 		assert_int_equal(policy_rules_count(r) == 0, i == POLICY_LOCKED);
