@@ -16,7 +16,8 @@
  * files with holes.
  *
  * The writer emits ustar headers, with a pax extended header in front when a name, a size or a
- * number does not fit or a name is not ASCII.
+ * number does not fit or a name is not ASCII, for attributes (SCHILY.xattr.*) and for files with
+ * holes (GNU's pax form, version 1.0).
  */
 #ifndef WARD_BASE_TAR_H
 #define WARD_BASE_TAR_H
@@ -31,6 +32,7 @@
 enum { TAR_BLOCK = 512, TAR_NAME_MAX = 4096, TAR_META_MAX = 128 * 1024 };
 
 enum { TAR_XATTRS_MAX = 32, TAR_XATTR_NAME_MAX = 255, TAR_XATTR_VALUE_MAX = 65536 };
+enum { TAR_PIECES_MAX = 16384 };
 
 enum tar_type {
 	TAR_FILE,
@@ -50,6 +52,11 @@ struct tar_xattr {
 	size_t len;
 };
 
+struct tar_piece { /* of a file with holes */
+	uint64_t offset;
+	uint64_t size;
+};
+
 struct tar_entry {
 	enum tar_type type;
 	const char *path; /* 1..TAR_NAME_MAX bytes; directories without trailing slashes */
@@ -65,6 +72,9 @@ struct tar_entry {
 	uint32_t device_minor;
 	const struct tar_xattr *xattrs;
 	size_t nxattrs;
+	/* writing only: where a file with holes has data, in order; NULL: everywhere */
+	const struct tar_piece *pieces;
+	size_t npieces;
 };
 
 /* What an archive may hold; 0 means "none allowed", not "no limit". */
@@ -116,8 +126,9 @@ int tar_reader_feed(struct tar_reader *r, const char *bytes, size_t n, size_t *r
 int tar_reader_finish(const struct tar_reader *r, struct err *e);
 
 /*
- * Append the header of an entry.  A file's `size` bytes of data follow from the caller, then
- * tar_write_padding.  -EINVAL for what tar_reader_feed would refuse (names, a size on a link).
+ * Append the header of an entry.  A file's `size` bytes of data follow from the caller, of one with
+ * holes those of its pieces only, then tar_write_padding of what was written.  -EINVAL for what
+ * tar_reader_feed would refuse (names, a size on a link, pieces out of order).
  */
 int tar_write_header(struct buf *out, const struct tar_entry *entry, struct err *e);
 /* Append the zeros that fill the last block of `size` bytes of data. */

@@ -58,10 +58,6 @@ enum tar_key {
 	KEY_MAX
 };
 
-struct tar_piece { /* of a file with holes */
-	uint64_t offset;
-	uint64_t size;
-};
 struct tar_sparse {
 	bool active;
 	bool text; /* the map is text in front of the data */

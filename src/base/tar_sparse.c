@@ -15,7 +15,6 @@
 #include "base/tar_internal.h"
 
 enum {
-	PIECES_MAX = 16384,
 	HEADER_PIECES = 4,
 	BLOCK_PIECES = 21,
 	HEADER_AT = 386,
@@ -40,7 +39,7 @@ static int add_piece(struct tar_reader *r, uint64_t offset, uint64_t size, struc
 		end = s->pieces[s->n - 1].offset + s->pieces[s->n - 1].size;
 	if (offset < end || offset > s->real_size || size > s->real_size - offset)
 		return bad(e, "its pieces overlap or are out of bounds");
-	if (s->n == PIECES_MAX)
+	if (s->n == TAR_PIECES_MAX)
 		return err_set(e, ERR_INPUT, EFBIG, "tar archive: sparse file: too many pieces");
 	if (s->n == s->cap) {
 		s->cap = s->cap ? s->cap * 2 : 16;
@@ -163,7 +162,7 @@ static int take_line(struct tar_reader *r, struct err *e)
 		return bad(e, "an empty line in its map");
 	s->number = s->digits = 0;
 	if (!s->counted) {
-		if (value > PIECES_MAX)
+		if (value > TAR_PIECES_MAX)
 			return bad(e, "too many pieces");
 		s->counted = true;
 		s->numbers = 2 * value;

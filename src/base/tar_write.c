@@ -4,6 +4,9 @@
  *
  * One block when everything fits; else an extended header ('x') with the values that do not, and a
  * main header with stand-ins.  The stand-ins are never used by a reader that knows pax.
+ *
+ * A file with holes has its map as text in front of its data: how many pieces, then offset and size
+ * of each, a line each, filled up to a block.  GNU tar, libarchive and Go's archive/tar read it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,10 +17,8 @@
 #include "base/tar_internal.h"
 
 static const char types[] = {
-	[TAR_FILE] = '0',
-	[TAR_HARDLINK] = '1',
-	[TAR_SYMLINK] = '2',
-	[TAR_DIR] = '5',
+	[TAR_FILE] = '0', [TAR_HARDLINK] = '1', [TAR_SYMLINK] = '2',
+	[TAR_DIR] = '5',  [TAR_FIFO] = '6',
 };
 
 static bool is_ascii(const char *s)
@@ -42,15 +43,22 @@ static bool put_octal(char *field, size_t size, uint64_t value)
 }
 
 /* A pax record: its length, which counts its own digits, then "key=value\n". */
-static void put_record(struct buf *pax, const char *key, const char *value)
+static void put_bytes_record(struct buf *pax, const char *key, const char *value, size_t n)
 {
-	size_t body = strlen(key) + strlen(value) + 3;
+	size_t body = strlen(key) + n + 3;
 	size_t total = body + 1;
 	size_t digits = 1;
 
 	for (size_t limit = 10; total >= limit; limit *= 10)
 		total = body + ++digits;
-	buf_printf(pax, "%zu %s=%s\n", total, key, value);
+	buf_printf(pax, "%zu %s=", total, key);
+	buf_add(pax, value, n);
+	buf_putc(pax, '\n');
+}
+
+static void put_record(struct buf *pax, const char *key, const char *value)
+{
+	put_bytes_record(pax, key, value, strlen(value));
 }
 
 static void put_number(char *field, size_t size, uint64_t value, const char *key, struct buf *pax)
@@ -136,11 +144,45 @@ static void put_extended(struct buf *out, const struct buf *pax)
 	tar_write_padding(out, pax->len);
 }
 
-static int check(const struct tar_entry *entry, struct err *e)
+/* Pieces as the reader wants them; *ret: their bytes. */
+static bool pieces_ok(const struct tar_entry *entry, uint64_t *ret)
+{
+	uint64_t at = 0, sum = 0;
+
+	if (entry->npieces > TAR_PIECES_MAX || entry->type != TAR_FILE)
+		return false;
+	for (size_t i = 0; i < entry->npieces; i++) {
+		const struct tar_piece *p = &entry->pieces[i];
+
+		if (p->offset < at || p->offset > entry->size || p->size > entry->size - p->offset)
+			return false;
+		at = p->offset + p->size;
+		sum += p->size;
+	}
+	*ret = sum;
+	return true;
+}
+
+static bool xattrs_ok(const struct tar_entry *entry)
+{
+	if (entry->nxattrs > TAR_XATTRS_MAX)
+		return false;
+	for (size_t i = 0; i < entry->nxattrs; i++) {
+		const struct tar_xattr *x = &entry->xattrs[i];
+
+		if (x->name[0] == '\0' || strlen(x->name) > TAR_XATTR_NAME_MAX ||
+		    strchr(x->name, '=') || x->len > TAR_XATTR_VALUE_MAX)
+			return false;
+	}
+	return true;
+}
+
+static int check(const struct tar_entry *entry, uint64_t *ret_stored, struct err *e)
 {
 	bool link = entry->type == TAR_SYMLINK || entry->type == TAR_HARDLINK;
 	const char *why = NULL;
 
+	*ret_stored = entry->size;
 	if ((unsigned)entry->type >= ARRAY_SIZE(types))
 		why = "unknown type of file";
 	else if (entry->path[0] == '\0' || strlen(entry->path) >= TAR_NAME_MAX)
@@ -152,51 +194,13 @@ static int check(const struct tar_entry *entry, struct err *e)
 		why = "only files have data";
 	else if (entry->size > INT64_MAX || entry->mtime_ns > 999999999)
 		why = "a number is out of range";
+	else if (entry->pieces && !pieces_ok(entry, ret_stored))
+		why = "its pieces are out of order or too many";
+	else if (!xattrs_ok(entry))
+		why = "an attribute has no name or is too large";
 	if (why == NULL)
 		return 0;
 	return err_set(e, ERR_INPUT, EINVAL, "cannot put a file into the archive: %s", why);
-}
-
-int tar_write_header(struct buf *out, const struct tar_entry *entry, struct err *e)
-{
-	struct tar_header h = { 0 };
-	auto_buf path = BUF_INIT;
-	auto_buf pax = BUF_INIT;
-	int r = check(entry, e);
-
-	if (r < 0)
-		return r;
-	buf_puts(&path, entry->path);
-	while (path.len > 1 && path.data[path.len - 1] == '/')
-		buf_truncate(&path, path.len - 1);
-	if (entry->type == TAR_DIR && strcmp(path.data, "/") != 0)
-		buf_putc(&path, '/');
-	h.type = types[entry->type];
-	if (!is_ascii(path.data) || !put_path(&h, path.data, path.len)) {
-		memset(h.prefix, 0, sizeof(h.prefix));
-		memcpy(h.name, "long-name", 10);
-		put_record(&pax, "path", path.data);
-	}
-	if (entry->type == TAR_SYMLINK || entry->type == TAR_HARDLINK) {
-		size_t n = strlen(entry->link);
-
-		if (is_ascii(entry->link) && n <= sizeof(h.link)) {
-			memcpy(h.link, entry->link, n);
-		} else {
-			memcpy(h.link, "long-name", 10);
-			put_record(&pax, "linkpath", entry->link);
-		}
-	}
-	put_octal(h.mode, sizeof(h.mode), entry->mode & 07777);
-	put_number(h.uid, sizeof(h.uid), entry->uid, "uid", &pax);
-	put_number(h.gid, sizeof(h.gid), entry->gid, "gid", &pax);
-	put_number(h.size, sizeof(h.size), entry->size, "size", &pax);
-	put_mtime(&h, entry, &pax);
-	seal(&h);
-	if (pax.len != 0)
-		put_extended(out, &pax);
-	buf_add(out, &h, sizeof(h));
-	return 0;
 }
 
 static void put_zeros(struct buf *out, size_t n)
@@ -214,4 +218,96 @@ void tar_write_padding(struct buf *out, uint64_t size)
 void tar_write_end(struct buf *out)
 {
 	put_zeros(out, 2 * TAR_BLOCK);
+}
+
+static void put_xattrs(const struct tar_entry *entry, struct buf *pax)
+{
+	for (size_t i = 0; i < entry->nxattrs; i++) {
+		const struct tar_xattr *x = &entry->xattrs[i];
+		auto_free char *key = xasprintf("SCHILY.xattr.%s", x->name);
+
+		put_bytes_record(pax, key, x->value, x->len);
+	}
+}
+
+/* The records of a file with holes; its map goes into *map. */
+static void put_holes(const struct tar_entry *entry, const char *path, struct buf *pax,
+		      struct buf *map)
+{
+	char size[24];
+
+	snprintf(size, sizeof(size), "%" PRIu64, entry->size);
+	put_record(pax, "GNU.sparse.major", "1");
+	put_record(pax, "GNU.sparse.minor", "0");
+	put_record(pax, "GNU.sparse.name", path);
+	put_record(pax, "GNU.sparse.realsize", size);
+	buf_printf(map, "%zu\n", entry->npieces);
+	for (size_t i = 0; i < entry->npieces; i++)
+		buf_printf(map, "%" PRIu64 "\n%" PRIu64 "\n", entry->pieces[i].offset,
+			   entry->pieces[i].size);
+	tar_write_padding(map, map->len);
+}
+
+static void put_name(struct tar_header *h, const char *path, size_t n, struct buf *pax)
+{
+	if (is_ascii(path) && put_path(h, path, n))
+		return;
+	memset(h->prefix, 0, sizeof(h->prefix));
+	memcpy(h->name, "long-name", 10);
+	put_record(pax, "path", path);
+}
+
+static void put_link(struct tar_header *h, const char *link, struct buf *pax)
+{
+	size_t n = strlen(link);
+
+	if (is_ascii(link) && n <= sizeof(h->link)) {
+		memcpy(h->link, link, n);
+	} else {
+		memcpy(h->link, "long-name", 10);
+		put_record(pax, "linkpath", link);
+	}
+}
+
+int tar_write_header(struct buf *out, const struct tar_entry *entry, struct err *e)
+{
+	struct tar_header h = { 0 };
+	auto_buf path = BUF_INIT;
+	auto_buf pax = BUF_INIT;
+	auto_buf map = BUF_INIT;
+	uint64_t stored;
+	int r = check(entry, &stored, e);
+
+	if (r < 0)
+		return r;
+	buf_puts(&path, entry->path);
+	while (path.len > 1 && path.data[path.len - 1] == '/')
+		buf_truncate(&path, path.len - 1);
+	if (entry->type == TAR_DIR && strcmp(path.data, "/") != 0)
+		buf_putc(&path, '/');
+	h.type = types[entry->type];
+	if (entry->pieces) {
+		/* Its real name is in the record that only readers of such files know. */
+		memcpy(h.name, "GNUSparseFile.0", 16);
+		put_holes(entry, path.data, &pax, &map);
+	} else {
+		put_name(&h, path.data, path.len, &pax);
+	}
+	if (entry->type == TAR_SYMLINK || entry->type == TAR_HARDLINK)
+		put_link(&h, entry->link, &pax);
+	put_octal(h.mode, sizeof(h.mode), entry->mode & 07777);
+	put_number(h.uid, sizeof(h.uid), entry->uid, "uid", &pax);
+	put_number(h.gid, sizeof(h.gid), entry->gid, "gid", &pax);
+	put_number(h.size, sizeof(h.size), stored + map.len, "size", &pax);
+	put_mtime(&h, entry, &pax);
+	put_xattrs(entry, &pax);
+	if (pax.len > TAR_META_MAX)
+		return err_set(e, ERR_INPUT, EINVAL,
+			       "cannot put a file into the archive: its attributes are too large");
+	seal(&h);
+	if (pax.len != 0)
+		put_extended(out, &pax);
+	buf_add(out, &h, sizeof(h));
+	buf_add(out, map.data, map.len);
+	return 0;
 }

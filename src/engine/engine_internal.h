@@ -6,6 +6,7 @@
 #include "base/tarball.h"
 #include "box/box.h"
 #include "engine/engine.h"
+#include "image/image.h"
 #include "supervise/supervise.h"
 
 #define NATIVE_HOME	"/home/agent"
@@ -41,6 +42,12 @@ int native_image_layers(struct engine_context *c, const char *digest, const stru
 			struct strv *ret, struct err *e);
 /* Before a start: the layers of the spec's template are there. */
 int native_image_ready(struct engine_context *c, const struct spec *s, struct err *e);
+
+/* native_layer.c: directories that belong to ids of a box, as a layer of the store, by ward-image
+ * as root of these ids. The caller holds IMAGE_LOCK_CONTENT. */
+int native_layer_pack(const struct image_store *s, const struct box_ids *ids,
+		      const struct image_tree *trees, size_t n, struct image_layer *ret,
+		      struct err *e);
 
 /* native_template.c */
 int native_template(struct engine_context *c, struct spec_template *t, enum engine_pull pull,

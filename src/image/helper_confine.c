@@ -133,7 +133,7 @@ static const int calls[] = {
 	SYS_mremap,	SYS_munmap,	     SYS_newfstatat,   SYS_openat,	   SYS_openat2,
 	SYS_read,	SYS_restart_syscall, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
 	SYS_statx,	SYS_symlinkat,	     SYS_tgkill,       SYS_unlinkat,	   SYS_utimensat,
-	SYS_write,
+	SYS_write,	SYS_fgetxattr,	     SYS_flistxattr,   SYS_readlinkat,
 };
 
 /* Allowed without PROT_EXEC in their third argument. */

@@ -12,6 +12,7 @@
 #include "base/err.h"
 
 #define HELPER_READ_FILE LANDLOCK_ACCESS_FS_READ_FILE
+#define HELPER_READ_TREE (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 /* Files in a directory: making, writing, removing, moving to another one with this right. */
 #define HELPER_MAKE_FILE                                                                           \
 	(LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE |                            \

@@ -6,8 +6,8 @@
  * and documents, and reads and commits what is in the store.  Bytes from outside are the business
  * of two helpers that `ward` starts for one job at a time (image_helper_run).  `ward-registry`
  * (fetch, push) sees the network and the registry's credentials, and of the files only the blob
- * directory; it commits blobs whose digest and size are right.  `ward-image` (unpack) sees blobs
- * and one target directory, and no network.
+ * directory; it commits blobs whose digest and size are right.  `ward-image` (unpack, import, pack,
+ * compose) sees blobs or one directory, and no network.
  *
  * The store is <data>/templates/, 0700:
  *
@@ -310,5 +310,82 @@ int image_push(const struct image_store *s, const char *manifest, const struct i
 /* A record from the result of a helper: members digest, media_type and manifest. */
 int image_record_of(const struct json *result, const char *reference, struct image_record *ret,
 		    struct err *e);
+
+/* --- images of one's own (compose.c) -----------------------------------------------------------
+ */
+
+/* A layer that is in the store and in no image yet. */
+struct image_layer {
+	char *digest;
+	char *diff_id;
+	uint64_t size;	  /* of the blob */
+	uint64_t entries; /* 0: it changes nothing */
+	uint64_t bytes;	  /* of file data */
+	uint64_t devices; /* sockets and devices that were left out */
+	uint64_t names;	  /* left out, because they begin with .wh. */
+	uint64_t xattrs;  /* attributes that were left out */
+};
+void image_layer_clear(struct image_layer *l);
+#define auto_image_layer __attribute__((cleanup(image_layer_clear))) struct image_layer
+
+/*
+ * A directory that a box has filled: an overlay's upper one (mounted with `userxattr`; its
+ * whiteouts and opaque marks become the layer's), or any other.  It must not change meanwhile.  The
+ * paths are relative to it, plain, and mean everything below them, too.
+ */
+enum { IMAGE_TREES_MAX = 4 };
+struct image_tree {
+	int fd;			      /* O_RDONLY */
+	const char *prefix;	      /* where it is in the layer: "", "home/agent" */
+	const struct strv *leave_out; /* NULL: nothing */
+	/* Left out under whatever name a hard link gives them, and what they lead to. */
+	const struct strv *secret;
+	/* Directories that count only when there is something in them. */
+	const struct strv *if_filled;
+	int64_t owner; /* uid and gid of everything in it; -1: as it is */
+};
+#define IMAGE_TREE_INIT ((struct image_tree){ .fd = -1, .prefix = "", .owner = -1 })
+
+/*
+ * Writing a layer: image_pack_begin makes a file, `ward-image pack` (verb "pack", request
+ * image_pack_request, descriptors: the file, then each tree) fills it as root of the ids that own
+ * the trees, image_pack_commit names the blob.  engine's native_layer_pack does all three.  The
+ * caller holds IMAGE_LOCK_CONTENT; a kill in between leaves garbage only.
+ */
+struct image_pack {
+	const struct image_store *store;
+	char name[32]; /* in blobs/partial; "" when there is none */
+	int fd;
+};
+int image_pack_begin(const struct image_store *s, struct image_pack *ret, struct err *e);
+struct json *image_pack_request(const struct image_tree *trees, size_t n);
+/* result: what the helper said. */
+int image_pack_commit(struct image_pack *p, const struct json *result, struct image_layer *ret,
+		      struct err *e);
+void image_pack_clear(struct image_pack *p);
+#define auto_image_pack __attribute__((cleanup(image_pack_clear))) struct image_pack
+
+/* An image out of another one, by layers on top and changes of its configuration. */
+struct image_composition {
+	const char *helper;		  /* absolute path of ward-image */
+	const char *base;		  /* manifest in the store; NULL: nothing */
+	const char *platform;		  /* without a base; NULL: this machine's */
+	const struct image_layer *layers; /* the lowest first */
+	size_t nlayers;
+	/* An entry without empty_layer stands for the next of the layers. Of layers without entry
+	 * it is said that they were added. */
+	const struct image_history *history;
+	size_t nhistory;
+	const char *created; /* RFC 3339 */
+	struct json *config; /* members replace those of the base's "config"; or NULL */
+};
+/*
+ * Write its documents into the store and, with a reference (canonical, or NULL), record it: in one
+ * rename, when everything else is there.  Without, it is garbage until it is the base of another
+ * one or recorded.  Its manifest is OCI's; what the base's configuration says besides stays.  The
+ * caller holds IMAGE_LOCK_CONTENT.
+ */
+int image_compose(const struct image_store *s, const struct image_composition *c,
+		  const char *reference, struct image_record *ret, struct err *e);
 
 #endif

@@ -5,6 +5,7 @@
  *   import_source.c  a directory, or an archive as if it were one
  *   import_copy.c    bytes of it into the blob store, digested on the way
  *   import.c         which image: OCI layouts, and what `docker save` writes
+ *   compose_verb.c   an image out of another one
  */
 #ifndef WARD_IMAGE_IMPORT_INTERNAL_H
 #define WARD_IMAGE_IMPORT_INTERNAL_H
@@ -66,5 +67,15 @@ int import_put(const struct import_store *s, const char *bytes, size_t n, char r
 int import_choose(const char *text, size_t n, const char *tag, struct buf *ret, struct err *e);
 /* `ward-image import`: an image_verb_fn. */
 int import_verb(const struct json *request, struct json **ret, struct err *e);
+
+/* --- compose_verb.c --------------------------------------------------------------------------- */
+
+/*
+ * The configuration of an image with `base` (NULL: none; a verified document) below it.  request:
+ * as compose_verb's.  Pure.
+ */
+int compose_config(struct json *base, const struct json *request, struct json **ret, struct err *e);
+/* `ward-image compose`: an image_verb_fn. */
+int compose_verb(const struct json *request, struct json **ret, struct err *e);
 
 #endif

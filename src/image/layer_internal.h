@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * layer_internal: unpacking one layer, for `ward-image unpack`.
+ * layer_internal: unpacking a layer and writing one, for `ward-image`.
  *
  *   layer_name.c     names, whiteouts and attributes: what an entry means; pure
  *   layer_inflate.c  gzip, zstd or neither
  *   layer_place.c    makes the files, below one directory and nowhere else
  *   layer_unpack.c   blob -> inflate -> digest -> tar -> place, within budgets
+ *   layer_pack.c     directories that a box has filled -> tar, within the same budgets
+ *   layer_emit.c     its entries
+ *   layer_links.c    inodes that must be known again
+ *   layer_deflate.c  tar -> digest -> gzip -> digest -> file
  *
  * The tar reader is base/tar with its dialect for layers, not libarchive's: it is one of the two
  * parsers of hostile archives that the project has to trust anyway, it has one opinion on how long
@@ -17,11 +21,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/tar.h"
+#include "image/image.h"
 
 /* --- layer_name.c: pure ----------------------------------------------------------------------- */
 
@@ -112,5 +119,110 @@ int layer_unpack(const struct layer_request *q, int blob_fd, int root_fd, struct
 
 /* `ward-image unpack`: an image_verb_fn. */
 int layer_unpack_verb(const struct json *request, struct json **ret, struct err *e);
+
+/* --- layer_deflate.c -------------------------------------------------------------------------- */
+
+struct layer_blob {
+	char digest[IMAGE_DIGEST_LEN + 1];
+	char diff_id[IMAGE_DIGEST_LEN + 1];
+	uint64_t size;	 /* of the blob */
+	uint64_t stream; /* of the archive in it */
+};
+struct layer_deflate; /* opaque */
+/* Into fd, which is borrowed. */
+int layer_deflate_new(int fd, struct layer_deflate **ret, struct err *e);
+void layer_deflate_free(struct layer_deflate *d); /* takes NULL */
+int layer_deflate_add(struct layer_deflate *d, const char *bytes, size_t n, struct err *e);
+int layer_deflate_finish(struct layer_deflate *d, struct layer_blob *ret, struct err *e);
+
+/* --- layer_links.c ---------------------------------------------------------------------------- */
+
+struct layer_links; /* opaque */
+struct layer_links *layer_links_new(void);
+void layer_links_free(struct layer_links *l); /* takes NULL */
+/* Remember an inode by its first name, or "" for one that is secret; one that is known stays what
+ * it is. False when there are too many. */
+bool layer_links_add(struct layer_links *l, uint64_t dev, uint64_t ino, const char *name);
+/* Its first name, borrowed until the next one is added. */
+bool layer_links_find(const struct layer_links *l, uint64_t dev, uint64_t ino, const char **ret);
+bool layer_links_is_secret(const struct layer_links *l, uint64_t dev, uint64_t ino);
+
+/* --- layer_pack.c ----------------------------------------------------------------------------- */
+
+struct layer_tree { /* see struct image_tree */
+	int fd;
+	char *prefix;
+	struct strv leave_out;
+	struct strv secret;
+	struct strv if_filled;
+	int64_t owner; /* -1: as it is */
+};
+struct layer_pack_request {
+	struct layer_tree trees[IMAGE_TREES_MAX];
+	size_t ntrees;
+	uint64_t bytes;	  /* of file data, and of a file with its holes */
+	uint64_t entries; /* in the archive */
+	unsigned seconds;
+	size_t names_max; /* bytes of names that are kept at a time; 0: what is sensible */
+};
+struct layer_packed {
+	uint64_t entries;
+	uint64_t bytes;	  /* of file data */
+	uint64_t devices; /* sockets and devices that were left out */
+	uint64_t names;	  /* entries that a layer would take for a whiteout */
+	uint64_t xattrs;  /* attributes that were left out */
+};
+/* Write the trees as a layer into a file. On failure it holds anything. */
+int layer_pack(const struct layer_pack_request *q, int out_fd, struct layer_blob *ret_blob,
+	       struct layer_packed *ret, struct err *e);
+
+/* --- layer_emit.c ----------------------------------------------------------------------------- */
+
+struct layer_emit {
+	const struct layer_pack_request *q;
+	const struct buf *path; /* where we are, for messages */
+	int64_t owner;		/* of everything; -1: as it is */
+	struct layer_packed stats;
+	struct layer_deflate *out;
+	time_t deadline;
+	struct buf header;
+	char *chunk;
+	char *xattr_names;
+	char *xattr_data;
+	struct tar_xattr xattrs[TAR_XATTRS_MAX]; /* of the next entry */
+	size_t nxattrs;
+	struct tar_piece *pieces;
+	size_t npieces;
+};
+int layer_emit_begin(struct layer_emit *m, const struct layer_pack_request *q, int out_fd,
+		     const struct buf *path, struct err *e);
+int layer_emit_finish(struct layer_emit *m, struct layer_blob *ret, struct err *e);
+void layer_emit_clear(struct layer_emit *m);
+/* An error about the path: this one, errno's, or that it is not what it was a moment ago. */
+int layer_emit_fail(const struct layer_emit *m, enum err_kind kind, int code, const char *why,
+		    struct err *e);
+int layer_emit_errno(const struct layer_emit *m, struct err *e);
+int layer_emit_changed(const struct layer_emit *m, struct err *e);
+int layer_emit_check_time(const struct layer_emit *m, struct err *e);
+void layer_emit_sort(struct strv *v);
+/* The attributes of a file that a layer may have, for the next entry. */
+void layer_emit_xattrs(struct layer_emit *m, int fd);
+/* A mark of overlay's on a file: 'y', 'x', or NUL without. */
+char layer_emit_overlay_mark(int fd, const char *name);
+/* The entry of a file, with the attributes that were read. */
+struct tar_entry layer_emit_describe(const struct layer_emit *m, enum tar_type type,
+				     const char *path, const struct stat *st);
+int layer_emit_entry(struct layer_emit *m, const struct tar_entry *entry, struct err *e);
+/* An entry that stands for something of the layers below: the empty file dir/PREFIXname. */
+int layer_emit_mark(struct layer_emit *m, const char *dir, size_t dir_len, const char *prefix,
+		    const char *name, struct err *e);
+/* A directory, and that it is opaque. */
+int layer_emit_dir(struct layer_emit *m, const char *path, int fd, struct err *e);
+/* A regular file. */
+int layer_emit_data(struct layer_emit *m, int fd, struct tar_entry *entry, const struct stat *st,
+		    struct err *e);
+
+/* `ward-image pack`: an image_verb_fn. */
+int layer_pack_verb(const struct json *request, struct json **ret, struct err *e);
 
 #endif

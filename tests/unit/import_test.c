@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of image/import.c: which image of a layout is meant. */
+/* Unit tests of image/import.c: which image of a layout is meant; of image/compose_verb.c: the
+ * configuration of an image that is made out of another one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,11 +88,72 @@ static void test_refused(void **state)
 	assert_true(choose("{\"schemaVersion\":2,\"manifests\":{}}", "a", &seen, NULL) < 0);
 }
 
+#define DIFF_ID "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* The configuration as text, or the failure. */
+static int composed(const char *base, const char *request, struct buf *ret)
+{
+	auto_json b = NULL;
+	auto_json q = NULL;
+	auto_json out = NULL;
+	int r;
+
+	if (base)
+		assert_int_equal(json_parse(base, strlen(base), &b, NULL), 0);
+	assert_int_equal(json_parse(request, strlen(request), &q, NULL), 0);
+	r = compose_config(b, q, &out, NULL);
+	buf_reset(ret);
+	if (r == 0)
+		json_write(out, false, ret);
+	return r;
+}
+
+static void test_compose(void **state)
+{
+	static const char layer[] = "{\"created\":\"T\",\"platform\":\"linux/arm64/"
+				    "v8\",\"layers\":[{\"diff_id\":\"" DIFF_ID
+				    "\"}],\"history\":[{\"created_by\":\"RUN "
+				    "x\"}],\"config\":{\"Cmd\":[\"sh\"],\"User\":null}}";
+	static const char none[] = "{\"created\":\"T\",\"platform\":\"linux/amd64\",\"layers\":[],"
+				   "\"history\":[],\"config\":null}";
+	auto_buf out = BUF_INIT;
+
+	(void)state;
+	assert_int_equal(composed(NULL, layer, &out), 0);
+	assert_string_equal(
+		buf_str(&out),
+		"{\"architecture\":\"arm64\",\"os\":\"linux\",\"variant\":\"v8\",\"config\":{"
+		"\"Cmd\":"
+		"[\"sh\"],\"User\":null},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"" DIFF_ID
+		"\"]},\"history\":[{\"created_by\":\"RUN x\"}],\"created\":\"T\"}");
+	/* What is not known stays; layers and history are brought to the same number. */
+	assert_int_equal(
+		composed("{\"config\":{\"Env\":[\"A=b\"],\"Cmd\":null},\"x\":[1.5],\"rootfs\":{"
+			 "\"diff_ids\":[\"a\"]},\"history\":[{\"empty_layer\":true}]}",
+			 layer, &out),
+		0);
+	assert_string_equal(buf_str(&out),
+			    "{\"config\":{\"Env\":[\"A=b\"],\"Cmd\":[\"sh\"],\"User\":null},\"x\":["
+			    "1.5],\"rootfs\":{"
+			    "\"diff_ids\":[\"a\",\"" DIFF_ID
+			    "\"]},\"history\":[{\"empty_layer\":true},{\"created\":"
+			    "\"T\",\"comment\":\"layer was added\"},{\"created_by\":\"RUN "
+			    "x\"}],\"created\":\"T\"}");
+	assert_int_equal(composed("{\"rootfs\":{\"diff_ids\":[]}}", none, &out), 0);
+	assert_int_equal(composed(NULL, "{}", &out), -EINVAL);
+	assert_int_equal(composed(NULL,
+				  "{\"created\":\"T\",\"platform\":\"linux/amd64\",\"layers\":"
+				  "[{\"diff_id\":\"md5:0\"}],\"history\":[]}",
+				  &out),
+			 -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_choose),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_compose),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

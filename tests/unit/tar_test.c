@@ -461,6 +461,54 @@ static void test_sparse_pax(void **state)
 	}
 }
 
+static void test_write_layer(void **state)
+{
+	const struct tar_xattr xattrs[] = { { "user.a", "x\ny=\0z", 6 }, { "user.b", "", 0 } };
+	const struct tar_piece pieces[] = { { 512, 3 }, { 1000, 0 }, { 5000, 4 } };
+	struct tar_limits layer = wide;
+	struct tar_entry entry = { .path = "holes/\xc3\xa4",
+				   .size = 6000,
+				   .pieces = pieces,
+				   .npieces = ARRAY_SIZE(pieces),
+				   .xattrs = xattrs,
+				   .nxattrs = ARRAY_SIZE(xattrs) };
+	auto_buf b = BUF_INIT, whole = BUF_INIT, single = BUF_INIT, want = BUF_INIT;
+
+	(void)state;
+	layer.layer = true;
+	add(&b, (struct tar_entry){ .type = TAR_FIFO, .path = "fifo", .mode = 0600 }, "");
+	assert_int_equal(tar_write_header(&b, &entry, NULL), 0);
+	buf_puts(&b, "ABCdefg");
+	tar_write_padding(&b, 7);
+	/* Nothing but a hole. */
+	entry = (struct tar_entry){ .path = "h", .size = 1ULL << 33, .pieces = pieces };
+	assert_int_equal(tar_write_header(&b, &entry, NULL), 0);
+	add(&b, (struct tar_entry){ .path = "last" }, "text");
+	tar_write_end(&b);
+	assert_int_equal(read_all(&b, b.len, &layer, &whole), 0);
+	assert_int_equal(read_all(&b, 1, &layer, &single), 0);
+	buf_puts(&want, "[4 fifo> 600 0:0 0.0];"
+			"[0 holes/\xc3\xa4> 0 0:6000 0.0]{user.a=x\ny=");
+	buf_add(&want, "\0z}{user.b=}", 12);
+	buf_puts(&want, "@512:ABC@5000:defg;[0 h> 0 0:8589934592 0.0];[0 last> 0 0:4 0.0]text;");
+	assert_int_equal(whole.len, want.len);
+	assert_memory_equal(whole.data, want.data, want.len);
+	assert_int_equal(single.len, want.len);
+
+	/* Out of order, beyond the end, and not of a file. */
+	entry = (struct tar_entry){ .path = "x", .size = 5003, .pieces = pieces, .npieces = 3 };
+	assert_int_equal(tar_write_header(&b, &entry, NULL), -EINVAL);
+	entry.size = 6000;
+	entry.pieces = (const struct tar_piece[]){ { 9, 2 }, { 10, 1 } };
+	entry.npieces = 2;
+	assert_int_equal(tar_write_header(&b, &entry, NULL), -EINVAL);
+	entry = (struct tar_entry){ .type = TAR_DIR, .path = "x", .pieces = pieces };
+	assert_int_equal(tar_write_header(&b, &entry, NULL), -EINVAL);
+	entry = (struct tar_entry){ .path = "x", .xattrs = &(struct tar_xattr){ "a=b", "", 0 } };
+	entry.nxattrs = 1;
+	assert_int_equal(tar_write_header(&b, &entry, NULL), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -476,6 +524,7 @@ int main(void)
 		cmocka_unit_test(test_layer),
 		cmocka_unit_test(test_sparse_gnu),
 		cmocka_unit_test(test_sparse_pax),
+		cmocka_unit_test(test_write_layer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
