@@ -300,10 +300,12 @@ def case_filter():
 
 
 def case_redraw():
-    program = ("import os,signal,time\n"
-               "signal.signal(28, lambda *a: print('size', *os.get_terminal_size(), flush=True))\n"
+    # Waited for and not handled: a handler may run in the middle of a print.
+    program = ("import os, signal\n"
+               "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})\n"
                "print('ready', flush=True)\n"
-               "while True: time.sleep(1)\n")
+               "while signal.sigtimedwait({signal.SIGWINCH}, 3600):\n"
+               "    print('size', *os.get_terminal_size(), flush=True)\n")
     t = Terminal("exec", "-it", SANDBOX, "python3", "-c", program)
     t.expect(rb"ready")
     detach(t)

@@ -110,23 +110,27 @@ teardown() { hostile_teardown; }
 }
 
 @test "D38 a program that is about to start cannot be caught as a copy of PID 1" {
-	local u i
+	local u i round caught
 	make_box
 	for u in $(users_inside); do
-		rm -f "$WS/stop"
-		in_box "$u" sh -c "setsid ./attack pounce '$WS/stop' >caught.$u 2>&1 & echo" >/dev/null
-		for ((i = 0; i < 60; i++)); do
-			in_box "$u" true
-			in_box agent sh -c :
-			ward cp "$BOX:$WS/attack" "$TEST_DIR/copy" </dev/null
+		for round in 1 2 3 4 5; do
+			rm -f "$WS/stop"
+			in_box "$u" sh -c "setsid ./attack pounce '$WS/stop' >caught.$u 2>&1 & echo" >/dev/null
+			for ((i = 0; i < 60; i++)); do
+				in_box "$u" true
+				in_box agent sh -c :
+				ward cp "$BOX:$WS/attack" "$TEST_DIR/copy" </dev/null
+			done
+			touch "$WS/stop"
+			wait_for grep -q '^caught:' "caught.$u"
+			cat "caught.$u"
+			refute grep '^opened' "caught.$u"
+			caught=$(sed -n 's/^caught: \([0-9]*\),.*/\1/p' "caught.$u")
+			# The control: it did see programs that had been executed. On a machine that is busy
+			# it may not get its turn.
+			[ "$caught" -le 10 ] || break
 		done
-		touch "$WS/stop"
-		wait_for grep -q '^caught:' "caught.$u"
-		cat "caught.$u"
-		refute grep '^opened' "caught.$u"
-		# The control: it did see programs that had been executed.
-		[ "$(sed -n 's/^caught: \([0-9]*\),.*/\1/p' "caught.$u")" -gt 10 ] ||
-			skip "no process was seen in time"
+		[ "$caught" -gt 10 ]
 	done
 }
 
