@@ -196,6 +196,13 @@ int policy_host_parse(const char *bytes, size_t n, struct policy_host *ret, stru
 	return parse_name(bytes, n, ret, e);
 }
 
+void policy_host_literal(bool v6, const uint8_t *addr, struct policy_host *ret)
+{
+	*ret = (struct policy_host){ .kind = v6 ? POLICY_HOST_V6 : POLICY_HOST_V4 };
+	memcpy(ret->addr, addr, v6 ? 16 : 4);
+	inet_ntop(v6 ? AF_INET6 : AF_INET, addr, ret->name, sizeof(ret->name));
+}
+
 int policy_authority_parse(const char *bytes, size_t n, uint16_t default_port,
 			   struct policy_host *ret_host, uint16_t *ret_port, struct err *e)
 {

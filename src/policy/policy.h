@@ -53,6 +53,8 @@ struct policy_host {
  * spellings of an address and ERR_INPUT for everything else.
  */
 int policy_host_parse(const char *bytes, size_t n, struct policy_host *ret, struct err *e);
+/* An address (4 or 16 bytes) as a host. */
+void policy_host_literal(bool v6, const uint8_t *addr, struct policy_host *ret);
 /* "host:port" or "[v6]:port"; a missing port is default_port (0: refuse). */
 int policy_authority_parse(const char *bytes, size_t n, uint16_t default_port,
 			   struct policy_host *ret_host, uint16_t *ret_port, struct err *e);
@@ -115,6 +117,12 @@ struct policy_verdict {
 void policy_decide(const struct policy_rules *r, const struct policy_host *host, uint16_t port,
 		   const struct policy_request *q, struct policy_verdict *ret);
 /*
+ * May the box look this name up: is there a port on which policy_decide allows it? For a name that
+ * may not, *ret tells why.
+ */
+void policy_decide_lookup(const struct policy_rules *r, const struct policy_host *host,
+			  struct policy_verdict *ret);
+/*
  * Decide on one address that the name resolved to (or the literal). addr: AF_INET or AF_INET6.
  * Special addresses need a rule that names an address range containing them.
  */
@@ -131,6 +139,10 @@ void policy_decide_own_address(const struct policy_rules *r, uint16_t port,
 /* Is the address one that no wildcard may reach? v4-mapped, NAT64, 6to4 and Teredo are unwrapped.
  */
 bool policy_address_special(const struct sockaddr *addr);
+
+/* Is `name` localhost, localhost.localdomain, or below .localhost? Such names mean the box itself.
+ */
+bool policy_name_is_localhost(const char *name);
 
 /* Names under which a box reaches services of the host. */
 #define POLICY_HOST_ALIAS	 "host.ward.internal"

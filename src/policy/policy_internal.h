@@ -57,8 +57,6 @@ int policy_port_parse(const char *bytes, size_t n, uint16_t *ret);
 bool policy_v4_parse(const char *bytes, size_t n, uint8_t ret[static 4]);
 /* RFC 4291 text without brackets or a zone. */
 bool policy_v6_parse(const char *bytes, size_t n, uint8_t ret[static 16]);
-/* Is `name` host, host.localdomain, or below .localhost? Such names mean the box itself. */
-bool policy_name_is_localhost(const char *name);
 bool policy_name_is_alias(const char *name);
 bool policy_name_is_public(const char *name);
 

@@ -373,6 +373,65 @@ void policy_decide(const struct policy_rules *r, const struct policy_host *host,
 	}
 }
 
+/* Is there a port of the pattern that no deny rule takes away, whatever the request? */
+static bool open_port(const struct policy_rules *r, const char *name, unsigned port,
+		      const struct rule_pattern *p)
+{
+	if (port == 0 || port > UINT16_MAX || !port_matches(p, (uint16_t)port))
+		return false;
+	for (size_t i = 0; i < policy_rules_count(r); i++) {
+		const struct rule *rule = &r->v[i];
+
+		if (!rule->allow && name_matches(&rule->pattern, name) &&
+		    port_matches(&rule->pattern, (uint16_t)port) &&
+		    !policy_rule_has_request(rule->text))
+			return false;
+	}
+	return true;
+}
+
+static bool has_open_port(const struct policy_rules *r, const char *name,
+			  const struct rule_pattern *p)
+{
+	if (open_port(r, name, p->web_ports ? 80 : p->lo, p) ||
+	    open_port(r, name, p->web_ports ? 443 : p->hi, p))
+		return true;
+	/* What is left of a range begins or ends next to one that is denied. */
+	for (size_t i = 0; i < policy_rules_count(r); i++) {
+		const struct rule_pattern *not = &r->v[i].pattern;
+
+		if (!r->v[i].allow && name_matches(not, name) &&
+		    (open_port(r, name, not ->hi + 1U, p) || open_port(r, name, not ->lo - 1U, p)))
+			return true;
+	}
+	return false;
+}
+
+void policy_decide_lookup(const struct policy_rules *r, const struct policy_host *host,
+			  struct policy_verdict *ret)
+{
+	static const struct rule_pattern every_port = { .lo = 1, .hi = UINT16_MAX };
+	const char *name = host->name;
+
+	if (host->kind != POLICY_HOST_NAME) {
+		refuse(ret, "not a name");
+		return;
+	}
+	for (size_t i = 0; i < policy_rules_count(r); i++) {
+		const struct rule *rule = &r->v[i];
+
+		if (rule->allow && name_matches(&rule->pattern, name) &&
+		    has_open_port(r, name, &rule->pattern)) {
+			verdict_of(rule, true, ret);
+			ret->host_service = rule->pattern.kind == RULE_HOST;
+			return;
+		}
+	}
+	policy_decide(r, host, 443, NULL, ret);
+	ret->allow = ret->would_deny = policy_rules_audit(r) && policy_name_is_public(name) &&
+				       has_open_port(r, name, &every_port);
+}
+
 void policy_decide_address(const struct policy_rules *r, const struct policy_host *host,
 			   uint16_t port, const struct policy_request *q,
 			   const struct sockaddr *addr, struct policy_verdict *ret)

@@ -473,9 +473,53 @@ static void long_origins_are_cut(void **state)
 	policy_rules_free(again);
 }
 
+/* Looking up has no port: one that is allowed is enough. */
+static void lookups(void **state)
+{
+	static const struct {
+		const char *rules[4];
+		const char *name;
+		bool allow;
+	} cases[] = {
+		{ { NULL }, "a.test", false },
+		{ { "allow a.test" }, "a.test", true },
+		{ { "allow a.test" }, "b.test", false },
+		{ { "allow a.test:22" }, "a.test", true },
+		{ { "allow **", "deny a.test" }, "a.test", false },
+		{ { "allow **", "deny a.test" }, "b.test", true },
+		{ { "allow **", "deny a.test:443" }, "a.test", true },
+		{ { "allow **", "deny a.test:80", "deny a.test:443" }, "a.test", false },
+		{ { "allow a.test:*", "deny a.test:1-1000", "deny a.test:1002-65535" },
+		  "a.test",
+		  true },
+		{ { "allow a.test:*", "deny a.test:1-1000", "deny a.test:1001-65535" },
+		  "a.test",
+		  false },
+		{ { "allow localhost:8080" }, POLICY_HOST_ALIAS, true },
+		{ { "allow **:*" }, POLICY_HOST_ALIAS, false },
+		{ { "allow **:*", "allow 10.0.0.0/8" }, "10.1.2.3", false },
+		{ { "allow **:*" }, "localhost", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct policy_rules *r = rules_of(cases[i].rules);
+		struct policy_host host;
+		struct policy_verdict v;
+
+		assert_int_equal(
+			policy_host_parse(cases[i].name, strlen(cases[i].name), &host, NULL), 0);
+		policy_decide_lookup(r, &host, &v);
+		if (v.allow != cases[i].allow)
+			fail_msg("case %zu: %s", i, v.reason);
+		policy_rules_free(r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lookups),
 		cmocka_unit_test(nothing_is_allowed_without_rules),
 		cmocka_unit_test(labels_have_boundaries),
 		cmocka_unit_test(ports),
