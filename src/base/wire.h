@@ -46,8 +46,7 @@ void wire_msg_clear(struct wire_msg *m);
 
 /* supervisor -> proxy and back; the proxy's end is fd 3. */
 enum proxy_wire {
-	PROXY_WIRE_LISTEN =
-		1,	  /* fds[0]: listening TCP socket inside the box; arg: enum proxy_entry */
+	PROXY_WIRE_LISTEN = 1, /* fds[0]: socket inside the box; arg: enum proxy_entry */
 	PROXY_WIRE_RULES, /* fds[0]: sealed memfd with a rule set (policy_rules_read); replaces all
 			   */
 	PROXY_WIRE_LOG, /* fds[0]: append-only file for connection records; [1]: /etc/hosts-like no
@@ -59,7 +58,13 @@ enum proxy_wire {
 			      terminal */
 	PROXY_WIRE_TAKEN,  /* proxy -> supervisor, after READY: new RULES or LOG are in force; arg:
 			      the type of the message */
+	PROXY_WIRE_HOSTNAME, /* payload: the box's own name */
 };
-enum proxy_entry { PROXY_ENTRY_EXPLICIT = 0 /* CONNECT and absolute-form HTTP */ };
+enum proxy_entry {
+	PROXY_ENTRY_EXPLICIT = 0, /* a listener: CONNECT and absolute-form HTTP */
+	PROXY_ENTRY_TRANSPARENT,  /* a listener to which connections were redirected */
+	PROXY_ENTRY_DNS,	  /* a listener or a datagram socket: queries */
+	PROXY_ENTRY_MAX
+};
 
 #endif

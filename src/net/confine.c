@@ -37,7 +37,8 @@
 #include "base/text.h"
 #include "net/net_internal.h"
 
-enum { NOFILE_MAX = 1600 /* two per connection, the resolver's, and some */ };
+/* Two per connection, those of lookups (three each at most), and some. */
+enum { NOFILE_MAX = 2 * PROXY_CONNS_MAX + 1024 };
 
 int confine_early(int wire_fd, struct err *e)
 {

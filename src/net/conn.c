@@ -2,6 +2,9 @@
 /*
  * conn: one connection of a program in the box.
  *
+ *                     FIRST --TLS--> DIAL --> TUNNEL
+ *                       |
+ *                       v HTTP
  *   HEAD --CONNECT--> DIAL --> TUNNEL
  *     ^  \--GET http://..--> DIAL --> EXCHANGE --\
  *     |                        \--(denied)--> EXCHANGE with our own answer
@@ -91,6 +94,9 @@ static void conn_free(struct conn *c)
 	buf_free(&c->response);
 	flow_free(&c->to_up);
 	flow_free(&c->to_client);
+	if (c->original != NULL && c->original->named)
+		names_release(p->names, c->original->number);
+	free(c->original);
 	proxy_conn_gone(p, c);
 	free(c);
 }
@@ -100,7 +106,9 @@ static void conn_free(struct conn *c)
 void conn_record(struct conn *c, const char *verdict, const char *reason)
 {
 	struct record r = {
-		.what = c->req.connect ? "connect" : "http",
+		.what = !c->req.connect	      ? "http"
+			: c->original != NULL ? "tcp"
+					      : "connect",
 		.host = c->target_known ? c->req.host.name : "",
 		.port = c->target_known ? c->req.port : 0,
 		.verdict = c->verdict.would_deny && strcmp(verdict, "allow") == 0 ? "would-deny"
@@ -129,9 +137,27 @@ void conn_abort(struct conn *c, const char *verdict, const char *reason)
 	conn_free(c);
 }
 
+void conn_reset(struct conn *c, const char *verdict, const char *reason)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	setsockopt(c->client.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	conn_abort(c, verdict, reason);
+}
+
+void conn_reset_denied(struct conn *c)
+{
+	struct buf target = BUF_INIT;
+
+	log_target(&c->req.host, c->req.port, &target);
+	proxy_notice(c->proxy, buf_str(&target), c->verdict.reason);
+	buf_free(&target);
+	conn_reset(c, "deny", c->verdict.reason);
+}
+
 /* --- our own answers ------------------------------------------------------------------------- */
 
-static void begin_request(struct conn *c)
+void conn_begin_request(struct conn *c)
 {
 	c->started = loop_now(c->proxy->loop);
 	c->target_known = false;
@@ -232,7 +258,7 @@ static const struct policy_request *request_of(const struct conn *c, struct poli
 	return ret;
 }
 
-static void start_dial(struct conn *c)
+void conn_start_dial(struct conn *c)
 {
 	struct policy_request q;
 
@@ -244,7 +270,7 @@ static void start_dial(struct conn *c)
 }
 
 /* Parse what is in `in`. May free c. */
-static void take_head(struct conn *c)
+void conn_take_head(struct conn *c)
 {
 	struct http1_head head;
 	struct err e = ERR_INIT;
@@ -253,7 +279,7 @@ static void take_head(struct conn *c)
 	r = c->in.len == 0 ? 0 : http1_parse_request(c->in.data, c->in.len, &head, &e);
 	if (r == 0)
 		return;
-	begin_request(c);
+	conn_begin_request(c);
 	c->req = (struct forward){ 0 };
 	c->first = false;
 	if (r < 0) {
@@ -261,14 +287,18 @@ static void take_head(struct conn *c)
 		return;
 	}
 	buf_reset(&c->head);
-	r = forward_request(&head, &c->req, &c->head, &status, &e);
+	if (c->original != NULL)
+		r = forward_origin_request(&head, &c->original->host, c->original->port, &c->req,
+					   &c->head, &status, &e);
+	else
+		r = forward_request(&head, &c->req, &c->head, &status, &e);
 	c->keep = c->req.keep_alive;
 	buf_consume(&c->in, head.size);
 	if (r != 0) {
 		conn_answer_bad(c, status, e.message);
 		return;
 	}
-	start_dial(c);
+	conn_start_dial(c);
 }
 
 static void read_head(struct conn *c)
@@ -288,7 +318,7 @@ static void read_head(struct conn *c)
 	buf_add(&c->in, p->scratch, (size_t)n);
 	/* A head ends with a line; looking at every byte again would be quadratic. */
 	if (memchr(p->scratch, '\n', (size_t)n) != NULL || c->in.len > HTTP1_HEAD_MAX)
-		take_head(c);
+		conn_take_head(c);
 }
 
 /* The exchange is over: the next request, or the end. May free c. */
@@ -311,10 +341,16 @@ void conn_next_request(struct conn *c)
 		buf_free(&c->in);
 	conn_set_deadline(c, c->in.len > 0 ? HEAD_MS : KEEP_ALIVE_MS);
 	end_want(c->proxy->loop, &c->client, EPOLLIN, conn_on_client, c);
-	take_head(c);
+	conn_take_head(c);
 }
 
 /* --- connected ------------------------------------------------------------------------------- */
+
+/* A redirected connection is one: nobody waits to be told, and FIRST saw the first flight. */
+static bool is_redirected_tunnel(const struct conn *c)
+{
+	return c->original != NULL && c->req.connect;
+}
 
 static void begin_tunnel(struct conn *c)
 {
@@ -324,9 +360,10 @@ static void begin_tunnel(struct conn *c)
 	c->up_shut = c->client_shut = false;
 	flow_begin(&c->to_up, HTTP1_BODY_UNTIL_CLOSE, 0);
 	flow_begin(&c->to_client, HTTP1_BODY_UNTIL_CLOSE, 0);
-	flow_put(&c->to_client, established, strlen(established));
-	c->hello_pending = true;
-	conn_set_deadline(c, c->req.port == 443 ? CONN_HELLO_MS : 0);
+	if (!is_redirected_tunnel(c))
+		flow_put(&c->to_client, established, strlen(established));
+	c->hello_pending = c->in.len == 0 || !is_redirected_tunnel(c);
+	conn_set_deadline(c, c->hello_pending && c->req.port == 443 ? CONN_HELLO_MS : 0);
 }
 
 static void begin_exchange(struct conn *c)
@@ -341,6 +378,14 @@ static void begin_exchange(struct conn *c)
 static int outcome_status(enum dial_outcome outcome)
 {
 	return outcome == DIAL_TIMEOUT ? 504 : 502;
+}
+
+static void on_denied(struct conn *c)
+{
+	if (is_redirected_tunnel(c))
+		conn_reset_denied(c);
+	else
+		answer_denied(c);
 }
 
 static void on_dialled(const struct dial_result *r, void *arg)
@@ -358,7 +403,7 @@ static void on_dialled(const struct dial_result *r, void *arg)
 		/* The rules may have changed on the way. */
 		if (!dial_still_allowed(c->proxy, &c->req.host, c->req.port, request_of(c, &q),
 					&c->peer, &c->verdict)) {
-			answer_denied(c);
+			on_denied(c);
 			return;
 		}
 		if (c->req.connect)
@@ -367,7 +412,9 @@ static void on_dialled(const struct dial_result *r, void *arg)
 			begin_exchange(c);
 		conn_step(c);
 	} else if (r->outcome == DIAL_DENIED) {
-		answer_denied(c);
+		on_denied(c);
+	} else if (is_redirected_tunnel(c)) {
+		conn_reset(c, "error", r->reason);
 	} else {
 		conn_answer_failed(c, outcome_status(r->outcome), r->reason);
 	}
@@ -392,6 +439,9 @@ void conn_on_client(int fd, uint32_t events, void *arg)
 
 	(void)fd;
 	switch (c->state) {
+	case CONN_FIRST:
+		transparent_read(c);
+		return;
 	case CONN_HEAD:
 		read_head(c);
 		return;
@@ -448,8 +498,10 @@ static void on_timer(void *arg)
 		c->timer = loop_after(c->proxy->loop, c->deadline - now, on_timer, c);
 		return;
 	}
-	if (c->state == CONN_HEAD && c->in.len > 0) {
-		begin_request(c);
+	if (c->state == CONN_FIRST) {
+		conn_reset(c, "allow", "the client sent nothing that tells what it wants");
+	} else if (c->state == CONN_HEAD && c->in.len > 0) {
+		conn_begin_request(c);
 		c->req = (struct forward){ 0 };
 		conn_answer_bad(c, 408, "the request head did not arrive in time");
 	} else if (c->state == CONN_TUNNEL && c->hello_pending) {

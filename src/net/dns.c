@@ -77,12 +77,7 @@ int dns_query_build(uint16_t id, const char *name, uint16_t type, uint8_t out[st
 	return 0;
 }
 
-/*
- * The name at `at` in lower case with dots, "" for the root; returns the offset behind it in the
- * message, 0 when it is bad.  Bytes that no host name has are kept out by refusing dots and NULs
- * inside labels: the text would be ambiguous.
- */
-static size_t read_name(const uint8_t *msg, size_t n, size_t at, char out[static DNS_NAME_MAX])
+size_t dns_read_name(const uint8_t *msg, size_t n, size_t at, char out[static DNS_NAME_MAX])
 {
 	size_t len = 0, end = 0;
 	unsigned jumps = 0;
@@ -136,7 +131,7 @@ struct rr {
 
 static bool read_record(const uint8_t *msg, size_t n, size_t at, struct rr *ret)
 {
-	size_t p = read_name(msg, n, at, ret->owner);
+	size_t p = dns_read_name(msg, n, at, ret->owner);
 
 	if (p == 0 || n - p < 10)
 		return false;
@@ -183,7 +178,7 @@ static int answer_pass(const uint8_t *msg, size_t n, size_t at, unsigned records
 				return -EBADMSG;
 			add_address(a, msg + rr.data, type);
 		} else if (rr.type == TYPE_CNAME && next[0] == '\0') {
-			if (read_name(msg, rr.next, rr.data, next) != rr.next)
+			if (dns_read_name(msg, rr.next, rr.data, next) != rr.next)
 				return -EBADMSG;
 		} else {
 			continue;
@@ -208,7 +203,7 @@ int dns_answer_parse(const uint8_t *msg, size_t n, uint16_t id, const char *name
 	records = get16(msg + 6);
 	if ((flags & FLAG_QR) == 0 || (flags & OPCODE_MASK) != 0 || get16(msg + 4) != 1)
 		return -EBADMSG;
-	at = read_name(msg, n, HEADER, owner);
+	at = dns_read_name(msg, n, HEADER, owner);
 	if (at == 0 || n - at < 4 || strcmp(owner, name) != 0 || get16(msg + at) != type ||
 	    get16(msg + at + 2) != CLASS_IN)
 		return -EBADMSG;

@@ -246,8 +246,8 @@ static int check_absolute(const struct http1_head *h, struct forward *ret, struc
 	return 0;
 }
 
-int forward_request(const struct http1_head *h, struct forward *ret, struct buf *ret_head,
-		    int *ret_status, struct err *e)
+/* What a request tells about itself, wherever it goes. */
+static void describe(const struct http1_head *h, struct forward *ret)
 {
 	const struct http1_header *accept = http1_find(h, "Accept");
 
@@ -259,6 +259,52 @@ int forward_request(const struct http1_head *h, struct forward *ret, struct buf 
 		.body = h->body,
 		.content_length = h->content_length,
 	};
+}
+
+int forward_origin_request(const struct http1_head *h, const struct policy_host *host,
+			   uint16_t port, struct forward *ret, struct buf *ret_head,
+			   int *ret_status, struct err *e)
+{
+	static const char other_host[] =
+		"the request is for another host than the connection was made to";
+	struct http1_slice path = h->target;
+	bool seen, expect;
+	int r;
+
+	describe(h, ret);
+	ret->host = *host;
+	ret->port = port;
+	*ret_status = 0;
+	if (http1_slice_is(h->method, "CONNECT") || http1_slice_is(h->method, "TRACE"))
+		return bad(405, ret_status, e, "CONNECT and TRACE are not passed on");
+	if (starts_nocase(h->target, "http://")) {
+		r = check_absolute(h, ret, ret_head, ret_status, e);
+		if (r == 0 && (ret->host.kind != host->kind || ret->port != port ||
+			       strcmp(ret->host.name, host->name) != 0))
+			r = bad(403, ret_status, e, other_host);
+		return r;
+	}
+	if (http1_slice_is(h->method, "OPTIONS") && path.n == 1 && path.p[0] == '*')
+		path.n = 0;
+	else if (path.n == 0 || path.p[0] != '/' || !target_is_clean(path))
+		return bad(400, ret_status, e, "the target of the request is not a path");
+	r = check_host(h, ret, &seen, ret_status, e);
+	if (r != 0)
+		return bad(403, ret_status, e, other_host);
+	if (!seen && h->minor == 1)
+		return bad(400, ret_status, e, "no Host");
+	r = check_expect(h, &expect, ret_status, e);
+	if (r != 0)
+		return r;
+	ret->websocket = wants_websocket(h);
+	put_request(h, ret, path, expect, ret_head);
+	return 0;
+}
+
+int forward_request(const struct http1_head *h, struct forward *ret, struct buf *ret_head,
+		    int *ret_status, struct err *e)
+{
+	describe(h, ret);
 	*ret_status = 0;
 	if (http1_slice_is(h->method, "CONNECT"))
 		return check_connect(h, ret, ret_status, e);

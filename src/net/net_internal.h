@@ -2,13 +2,16 @@
 /*
  * net_internal: what the files of net/ share.
  *
- *   tls_hello.c, dns.c, hosts.c, forward.c   pure: bytes in, a value or a refusal out
+ *   tls_hello.c, dns.c, dns_serve.c, hosts.c, forward.c   pure: bytes in, a value or a refusal out
+ *   names.c     pure: which synthetic address stands for which name
  *   resolve.c   names to addresses, asynchronously
  *   own_address.c  is an address the host's own?
  *   dial.c      decide, resolve, decide again on every address, connect
  *   flow.c      one direction of bytes between two sockets, with back-pressure
  *   conn.c      one connection of the box: its requests and its states
  *   relay.c     the bytes of an exchange or a tunnel
+ *   transparent.c  the beginning of a connection that was redirected to us
+ *   stub.c      the box's name server
  *   proxy.c     listeners, the supervisor's messages, limits
  *   log.c       records, and the texts of denials
  *   confine.c   what the process takes away from itself
@@ -25,11 +28,12 @@
 #include "base/err.h"
 #include "base/http1.h"
 #include "base/loop.h"
+#include "base/wire.h"
 #include "policy/policy.h"
 
 /* --- tls_hello.c ----------------------------------------------------------------------------- */
 
-enum { TLS_HELLO_MAX = 16384 };
+enum { TLS_HELLO_MAX = 16384, TLS_HELLO_FIRST_BYTE = 0x16 };
 struct tls_hello {
 	char sni[POLICY_HOST_MAX + 3]; /* as sent; NUL added */
 	size_t sni_len;		       /* 0: none */
@@ -69,6 +73,76 @@ int dns_query_build(uint16_t id, const char *name, uint16_t type, uint8_t out[st
 int dns_answer_parse(const uint8_t *msg, size_t n, uint16_t id, const char *name, uint16_t type,
 		     struct dns_answer *ret);
 
+/*
+ * The name at `at` in lower case with dots, "" for the root; returns the offset behind it in the
+ * message, 0 when it is bad.  Bytes that no host name has are kept out by refusing dots and NULs
+ * inside labels: the text would be ambiguous.
+ */
+size_t dns_read_name(const uint8_t *msg, size_t n, size_t at, char out[static DNS_NAME_MAX]);
+
+/* --- dns_serve.c ----------------------------------------------------------------------------- */
+
+enum {
+	DNS_TYPE_PTR = 12,
+	DNS_TYPE_IXFR = 251,
+	DNS_TYPE_AXFR = 252,
+	DNS_CLASS_IN = 1,
+	DNS_RCODE_FORMERR = 1,
+	DNS_RCODE_SERVFAIL = 2,
+	DNS_RCODE_NOTIMP = 4,
+	DNS_RCODE_REFUSED = 5,
+	DNS_RCODE_BADVERS = 16,
+	DNS_QUESTION_MAX = DNS_NAME_MAX + 4,
+	DNS_WHY_MAX = 100,
+	DNS_REPLY_MAX = 512,
+};
+/* A query. What a parser could not read of it stays zero: it can be answered all the same. */
+struct dns_question {
+	uint16_t id, flags;
+	char name[DNS_NAME_MAX]; /* lower case, "" is the root */
+	uint16_t type, class;
+	bool edns;
+	unsigned edns_version;
+	size_t size; /* of the question as it came */
+	uint8_t bytes[DNS_QUESTION_MAX];
+};
+/*
+ * 0; -EBADMSG: to be answered with FORMERR; -EOPNOTSUPP: with NOTIMP; -ENOMSG: not to be answered
+ * (nothing else writes no *ret).
+ */
+int dns_question_parse(const uint8_t *msg, size_t n, struct dns_question *ret);
+struct dns_reply {
+	unsigned rcode;
+	uint32_t ttl;
+	const struct dns_address *address; /* the record of an A or AAAA answer, */
+	const char *name;		   /* or of a PTR answer; both NULL: none */
+	const char *why;		   /* of a refusal, or NULL */
+};
+/* The answer; returns its size. */
+size_t dns_reply_build(const struct dns_question *q, const struct dns_reply *r,
+		       uint8_t out[static DNS_REPLY_MAX]);
+/* The address that a name below in-addr.arpa or ip6.arpa stands for. */
+bool dns_reverse_parse(const char *name, struct dns_address *ret);
+
+/* --- names.c --------------------------------------------------------------------------------- */
+
+enum { NAMES_MAX = 4096 };
+struct names;
+struct names *names_new(void);
+void names_free(struct names *t); /* takes NULL */
+/* The number of a canonical name, which it keeps as long as there is room. -ENOSPC. */
+int names_give(struct names *t, const char *name, uint32_t *ret_number);
+/* The name, or NULL; valid until the next names_give. */
+const char *names_find(const struct names *t, uint32_t number);
+/* A connection uses it: it is not given to another name. */
+void names_hold(struct names *t, uint32_t number);
+void names_release(struct names *t, uint32_t number);
+/* Numbers and addresses (4 or 16 bytes); false: the address is not one of a name. */
+void names_address(uint32_t number, bool v6, uint8_t ret[static 16]);
+bool names_number(bool v6, const uint8_t *addr, uint32_t *ret);
+/* Is it inside the block that the addresses are from? */
+bool names_is_box_network(bool v6, const uint8_t *addr);
+
 /* --- hosts.c --------------------------------------------------------------------------------- */
 
 enum { RESOLV_SERVERS_MAX = 3 };
@@ -102,6 +176,13 @@ struct forward {
  */
 int forward_request(const struct http1_head *h, struct forward *ret, struct buf *ret_head,
 		    int *ret_status, struct err *e);
+/*
+ * The same for a request that was not meant for a proxy, on a connection to that host and port: its
+ * target is a path, and Host must mean them.
+ */
+int forward_origin_request(const struct http1_head *h, const struct policy_host *host,
+			   uint16_t port, struct forward *ret, struct buf *ret_head,
+			   int *ret_status, struct err *e);
 /* What body follows a response head for that request. */
 enum http1_body forward_response_body(const struct http1_head *h, const struct forward *f);
 /* The head for the client. keep: the connection stays open afterwards. */
@@ -229,10 +310,18 @@ void log_reply(const struct reply *r, struct buf *out);
 
 /* --- conn.c ---------------------------------------------------------------------------------- */
 
+/* Where a redirected connection was meant to go. */
+struct original {
+	struct policy_host host;
+	uint16_t port;
+	bool named; /* the host comes from a synthetic address: */
+	uint32_t number;
+};
 struct conn {
 	struct proxy *proxy;
 	struct conn *prev, *next;
 	enum {
+		CONN_FIRST,    /* redirected: what does the client begin with? */
 		CONN_HEAD,     /* reading a request head */
 		CONN_DIAL,     /* on the way to the origin */
 		CONN_EXCHANGE, /* a request, and its response or our own */
@@ -245,9 +334,10 @@ struct conn {
 	struct flow to_up, to_client;
 	struct dial *dial;
 	struct loop_source *timer;
-	uint64_t deadline; /* in ms of loop_now; 0: none */
-	uint64_t active;   /* last time that bytes moved */
-	bool first;	   /* no request has been read yet */
+	struct original *original; /* NULL: the client speaks to us as to a proxy */
+	uint64_t deadline;	   /* in ms of loop_now; 0: none */
+	uint64_t active;	   /* last time that bytes moved */
+	bool first;		   /* no request has been read yet */
 	/* the request under way */
 	struct forward req;
 	struct buf head;     /* for the origin; kept until the request is over */
@@ -280,6 +370,31 @@ void conn_answer_bad(struct conn *c, int status, const char *message);
 void conn_answer_failed(struct conn *c, int status, const char *reason);
 /* The exchange is over: the next request, or the end. */
 void conn_next_request(struct conn *c);
+/* A record begins here. */
+void conn_begin_request(struct conn *c);
+/* Parse the request head in `in`, if it is whole. */
+void conn_take_head(struct conn *c);
+/* On to the origin: decide, resolve, connect. */
+void conn_start_dial(struct conn *c);
+/* End it with a reset, so that the program notices at once. */
+void conn_reset(struct conn *c, const char *verdict, const char *reason);
+/* By the policy: with a notice for people as well. */
+void conn_reset_denied(struct conn *c);
+
+/* --- transparent.c --------------------------------------------------------------------------- */
+
+/* A connection that was redirected to us, just accepted. May free c. */
+void transparent_begin(struct conn *c);
+/* Its first bytes are there to be read. May free c. */
+void transparent_read(struct conn *c);
+
+/* --- stub.c ---------------------------------------------------------------------------------- */
+
+struct stub;
+struct stub *stub_new(struct proxy *p);
+void stub_free(struct stub *s); /* takes NULL */
+/* Serve a datagram socket, or accept on a listener; the caller owns it. */
+void stub_watch(struct stub *s, struct end *end, bool datagrams);
 
 /* --- relay.c --------------------------------------------------------------------------------- */
 
@@ -288,12 +403,17 @@ void conn_step(struct conn *c);
 /* Read what there is room for; false: c was freed or changed its state. */
 bool conn_read_client(struct conn *c);
 bool conn_read_up(struct conn *c);
+/*
+ * Look at the first flight of TLS in `in`. 1: it is for the host that was asked for. 0: more is
+ * needed. -1: refused; *ret_why tells.
+ */
+int conn_check_hello(const struct conn *c, const char **ret_why);
 /* Close a tunnel whose first flight is not what was allowed. May free c. */
 void conn_refuse_tunnel(struct conn *c, const char *reason);
 
 /* --- proxy.c --------------------------------------------------------------------------------- */
 
-enum { PROXY_CONNS_MAX = 256, PROXY_PENDING_MAX = 64, PROXY_LISTENERS_MAX = 8 };
+enum { PROXY_CONNS_MAX = 4096, PROXY_PENDING_MAX = 64, PROXY_LISTENERS_MAX = 8 };
 struct proxy {
 	struct loop *loop;
 	int wire;
@@ -301,8 +421,16 @@ struct proxy {
 	struct policy_rules *rules; /* NULL denies everything */
 	struct resolver *resolver;
 	int routes; /* own_address_open */
-	struct end listeners[PROXY_LISTENERS_MAX];
+	struct listener {
+		struct end end;
+		enum proxy_entry entry;
+		bool datagrams, v6;
+	} listeners[PROXY_LISTENERS_MAX];
 	size_t nlisteners;
+	struct names *names;
+	struct stub *stub;
+	char *hostname; /* the box's own, or NULL */
+	bool v6;	/* connections over IPv6 come to us, too */
 	struct loop_source *accept_timer;
 	struct conn *conns;
 	size_t nconns;

@@ -2,11 +2,11 @@
 /*
  * proxy: listeners, the supervisor's messages, and the limits of a box.
  *
- * Start: LISTEN, RULES and LOG in any order, then GO.  Up to there the process reads nothing that
- * the box could have written; after GO it confines itself, answers READY and accepts.  Later only
- * RULES and LOG may come.  A new set of rules replaces the old one as a whole, and connections that
- * it does not allow are ended; a set that does not parse changes nothing.  Each is answered, with
- * TAKEN when it is in force or with FAILED.
+ * Start: LISTEN, RULES, LOG and HOSTNAME in any order, then GO.  Up to there the process reads
+ * nothing that the box could have written; after GO it confines itself, answers READY and accepts.
+ * Later only RULES and LOG may come.  A new set of rules replaces the old one as a whole, and
+ * connections that it does not allow are ended; a set that does not parse changes nothing.  Each is
+ * answered, with TAKEN when it is in force or with FAILED.
  *
  * Limits: CONNS_MAX connections; of those PENDING_MAX that have not sent a request yet, beyond
  * which the oldest of them makes room.  A full box's connections wait in the listener's queue.
@@ -51,7 +51,9 @@ void proxy_notice(struct proxy *p, const char *target, const char *reason)
 	if (earned > 0) {
 		p->notices = earned > NOTICES_MAX ? NOTICES_MAX : p->notices + (unsigned)earned;
 		if (p->notices > NOTICES_MAX)
-			p->notices = NOTICES_MAX;
+			p->names = names_new();
+		p->stub = stub_new(p);
+		p->notices = NOTICES_MAX;
 		p->notices_at = now;
 	}
 	if (p->notices == 0)
@@ -87,24 +89,53 @@ static int take_rules(struct proxy *p, struct wire_msg *m, struct err *e)
 	return 0;
 }
 
+/* What kind of socket it is; streams must listen. */
+static int check_socket(int fd, enum proxy_entry entry, struct listener *ret, struct err *e)
+{
+	int type = 0, listening = 0, domain = 0;
+	socklen_t size = sizeof(int);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0)
+		return err_set(e, ERR_SYSTEM, EBADMSG, "proxy: a listener is no socket");
+	ret->entry = entry;
+	ret->datagrams = entry == PROXY_ENTRY_DNS && type == SOCK_DGRAM;
+	ret->v6 = domain == AF_INET6;
+	if (!ret->datagrams && listening == 0)
+		return err_set(e, ERR_SYSTEM, EBADMSG, "proxy: the listener does not listen");
+	return 0;
+}
+
 static int take_listener(struct proxy *p, struct wire_msg *m, struct err *e)
 {
 	auto_close int fd = wire_take_fd(m, 0);
-	int flags, listening = 0;
-	socklen_t size = sizeof(listening);
+	struct listener l = { .end.fd = -1 };
+	int flags, r;
 
-	if (m->h.arg != PROXY_ENTRY_EXPLICIT)
+	if (m->h.arg >= PROXY_ENTRY_MAX)
 		return err_set(e, ERR_SYSTEM, EPROTO, "proxy: unknown entry %u", m->h.arg);
 	if (p->nlisteners == PROXY_LISTENERS_MAX)
 		return err_set(e, ERR_SYSTEM, EPROTO, "proxy: more than %d listeners",
 			       PROXY_LISTENERS_MAX);
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 ||
-	    listening == 0)
-		return err_set(e, ERR_SYSTEM, EBADMSG, "proxy: the listener does not listen");
+	r = check_socket(fd, (enum proxy_entry)m->h.arg, &l, e);
+	if (r != 0)
+		return r;
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
 		return err_sys(e, "proxy: cannot make the listener non-blocking");
-	p->listeners[p->nlisteners++] = (struct end){ .fd = steal_fd(&fd) };
+	p->v6 = p->v6 || (l.entry == PROXY_ENTRY_TRANSPARENT && l.v6);
+	l.end.fd = steal_fd(&fd);
+	p->listeners[p->nlisteners++] = l;
+	return 0;
+}
+
+static int take_hostname(struct proxy *p, const struct wire_msg *m, struct err *e)
+{
+	if (m->len == 0 || m->len > POLICY_HOST_MAX || memchr(m->data, '\0', m->len) != NULL)
+		return err_set(e, ERR_SYSTEM, EBADMSG, "proxy: not a host name");
+	free(p->hostname);
+	p->hostname = xstrndup(m->data, m->len);
 	return 0;
 }
 
@@ -130,6 +161,8 @@ static int take_message(struct proxy *p, struct wire_msg *m, bool *ret_go, struc
 		return take_rules(p, m, e);
 	case PROXY_WIRE_LOG:
 		return take_log(p, m, e);
+	case PROXY_WIRE_HOSTNAME:
+		return take_hostname(p, m, e);
 	case PROXY_WIRE_GO:
 		*ret_go = true;
 		return 0;
@@ -195,10 +228,12 @@ static void on_wire(int fd, uint32_t events, void *arg)
 static void watch_listeners(struct proxy *p, bool on)
 {
 	for (size_t i = 0; i < p->nlisteners; i++) {
-		if (on)
-			end_want(p->loop, &p->listeners[i], EPOLLIN, on_listener, p);
+		struct listener *l = &p->listeners[i];
+
+		if (l->entry == PROXY_ENTRY_DNS)
+			stub_watch(p->stub, &l->end, l->datagrams);
 		else
-			end_want(p->loop, &p->listeners[i], 0, on_listener, p);
+			end_want(p->loop, &l->end, on ? EPOLLIN : 0, on_listener, p);
 	}
 }
 
@@ -210,7 +245,7 @@ static void evict(struct proxy *p)
 	size_t pending = 0;
 
 	for (struct conn *c = p->conns; c != NULL; c = c->next) {
-		if (c->state == CONN_HEAD && c->first) {
+		if ((c->state == CONN_HEAD || c->state == CONN_FIRST) && c->first) {
 			pending++;
 			oldest_pending = c; /* the list begins with the newest */
 		}
@@ -238,7 +273,16 @@ static void pause_accepting(struct proxy *p)
 		p->accept_timer = loop_after(p->loop, ACCEPT_RETRY_MS, on_accept_again, p);
 }
 
-static void add_conn(struct proxy *p, int fd)
+static bool is_transparent(const struct proxy *p, int fd)
+{
+	for (size_t i = 0; i < p->nlisteners; i++) {
+		if (p->listeners[i].end.fd == fd)
+			return p->listeners[i].entry == PROXY_ENTRY_TRANSPARENT;
+	}
+	return false;
+}
+
+static void add_conn(struct proxy *p, int fd, bool transparent)
 {
 	struct conn *c = conn_new(p, fd);
 
@@ -247,6 +291,8 @@ static void add_conn(struct proxy *p, int fd)
 		c->next->prev = c;
 	p->conns = c;
 	p->nconns++;
+	if (transparent)
+		transparent_begin(c);
 }
 
 void proxy_conn_gone(struct proxy *p, struct conn *c)
@@ -263,6 +309,7 @@ void proxy_conn_gone(struct proxy *p, struct conn *c)
 static void on_listener(int fd, uint32_t events, void *arg)
 {
 	struct proxy *p = arg;
+	bool transparent = is_transparent(p, fd);
 
 	(void)events;
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
@@ -275,7 +322,7 @@ static void on_listener(int fd, uint32_t events, void *arg)
 		}
 		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (client >= 0) {
-			add_conn(p, client);
+			add_conn(p, client, transparent);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			   errno == ENOMEM) {
 			pause_accepting(p);
@@ -310,6 +357,8 @@ static int start(struct proxy *p, struct err *e)
 		r = loop_add(p->loop, p->wire, EPOLLIN, on_wire, p, NULL, e);
 	if (r != 0)
 		return r;
+	p->names = names_new();
+	p->stub = stub_new(p);
 	p->notices = NOTICES_MAX;
 	p->notices_at = loop_now(p->loop);
 	watch_listeners(p, true);
@@ -322,7 +371,10 @@ static void stop(struct proxy *p)
 	while (p->conns != NULL)
 		conn_abort(p->conns, "allow", "the sandbox was stopped");
 	for (size_t i = 0; i < p->nlisteners; i++)
-		end_close(p->loop, &p->listeners[i]);
+		end_close(p->loop, &p->listeners[i].end);
+	stub_free(p->stub);
+	names_free(p->names);
+	free(p->hostname);
 	resolver_free(p->resolver);
 	loop_free(p->loop);
 	policy_rules_free(p->rules);

@@ -40,6 +40,17 @@ static const char *hello_refusal(const struct conn *c, const struct tls_hello *h
 	return NULL;
 }
 
+int conn_check_hello(const struct conn *c, const char **ret_why)
+{
+	struct tls_hello hello;
+	int r = tls_hello_parse((const uint8_t *)c->in.data, c->in.len, &hello);
+
+	if (r == 0)
+		return 0;
+	*ret_why = r == 1 ? hello_refusal(c, &hello) : "the first bytes are not a TLS ClientHello";
+	return *ret_why == NULL ? 1 : -1;
+}
+
 /* Close a tunnel whose first flight is not what was allowed. Frees c. */
 void conn_refuse_tunnel(struct conn *c, const char *reason)
 {
@@ -71,26 +82,19 @@ void conn_refuse_tunnel(struct conn *c, const char *reason)
  */
 static int check_hello(struct conn *c)
 {
-	const uint8_t *bytes = (const uint8_t *)c->in.data;
-	struct tls_hello hello;
-	const char *why = "the first bytes are not a TLS ClientHello";
+	const char *why;
 	int r;
 
 	if (c->in.len == 0)
 		return 0;
-	if (c->req.port != 443 && bytes[0] != 0x16)
+	if (c->req.port != 443 && c->in.data[0] != TLS_HELLO_FIRST_BYTE)
 		return 1;
 	if (c->deadline == 0)
 		conn_set_deadline(c, CONN_HELLO_MS);
-	r = tls_hello_parse(bytes, c->in.len, &hello);
-	if (r == 0)
-		return 0;
-	if (r == 1)
-		why = hello_refusal(c, &hello);
-	if (why == NULL)
-		return 1;
-	conn_refuse_tunnel(c, why);
-	return -1;
+	r = conn_check_hello(c, &why);
+	if (r < 0)
+		conn_refuse_tunnel(c, why);
+	return r;
 }
 
 /* --- moving bytes ---------------------------------------------------------------------------- */
