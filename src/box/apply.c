@@ -659,6 +659,14 @@ static int op_listen(struct box_build *b, size_t i, struct err *e)
 	return netns_listen((uint16_t)b->p->ops[i].port, &b->listen_fd, e);
 }
 
+static int op_capture(struct box_build *b, size_t i, struct err *e)
+{
+	(void)i;
+	(void)e;
+	netns_capture(&b->net);
+	return 0;
+}
+
 enum { SOCKET_BACKLOG = 16 };
 
 /* By the name alone, in its directory: a socket's path may have 107 bytes. */
@@ -701,7 +709,7 @@ static int (*const op_table[])(struct box_build *b, size_t i, struct err *e) = {
 	[BOX_OP_PIVOT] = op_pivot,	 [BOX_OP_SYSCTL] = op_sysctl,
 	[BOX_OP_HOSTNAME] = op_hostname, [BOX_OP_LOOPBACK] = op_loopback,
 	[BOX_OP_LISTEN] = op_listen,	 [BOX_OP_PIN] = op_pin,
-	[BOX_OP_SOCKET] = op_socket,
+	[BOX_OP_SOCKET] = op_socket,	 [BOX_OP_CAPTURE] = op_capture,
 };
 _Static_assert(ARRAY_SIZE(op_table) == BOX_OP_MAX, "every operation has a function");
 

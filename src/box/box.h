@@ -10,7 +10,8 @@
  *   1. The supervisor clone3()s a child with NEWUSER|NEWPID|NEWNS|NEWNET|NEWIPC|NEWUTS|NEWCGROUP:
  * the OUTER user namespace owns all the others.  It writes the id maps (newuidmap in range mode).
  *   2. The child applies the plan: overlay root, mounts by fd, pivot_root, old root detached,
- *      sysctls (max_user_namespaces = 1), lo up, listeners.  Descriptors go to the supervisor.
+ *      sysctls (max_user_namespaces = 1), lo up, listeners and what leads to them.  Descriptors go
+ *      to the supervisor.
  *   3. It executes ward-init (a sealed memfd) as PID 1 with one seqpacket socket on fd 3.
  *   4. init makes the INNER user namespace (the only one that the sysctl allows) and starts
  *      every program in it through confine_enter().
@@ -163,6 +164,7 @@ enum box_op_type {
 	BOX_OP_HOSTNAME,
 	BOX_OP_LOOPBACK, /* lo up */
 	BOX_OP_LISTEN,	 /* TCP listener on 127.0.0.1:port, handed to the supervisor */
+	BOX_OP_CAPTURE,	 /* routes and rules that lead the rest to the proxy; its listeners */
 	BOX_OP_SOCKET,	 /* Unix listener, handed to the supervisor */
 	BOX_OP_MAX
 };
@@ -224,6 +226,19 @@ enum {
 	BOX_NS_MAX
 };
 
+/*
+ * The network of a box (netns.c, base/boxnet.h): ports on loopback to which connections are turned
+ * (nobody else has them: RFC 6335 reserves 1011-1020), and the sockets there.
+ */
+enum { BOX_NET_TCP_PORT = 1011, BOX_NET_DNS_PORT = 1012 };
+enum { BOX_NET_TCP, BOX_NET_DNS_UDP, BOX_NET_DNS_TCP, BOX_NET_SOCKETS };
+struct box_net {
+	int v4[BOX_NET_SOCKETS]; /* sockets inside, or -1: not captured */
+	int v6[BOX_NET_SOCKETS];
+	char reason[256]; /* why one of them is missing, or "" */
+};
+#define BOX_NET_INIT ((struct box_net){ .v4 = { -1, -1, -1 }, .v6 = { -1, -1, -1 } })
+
 struct box {
 	pid_t init_pid; /* in the supervisor's pid namespace */
 	int pidfd;
@@ -231,11 +246,16 @@ struct box {
 	int devpts_fd; /* O_PATH directory of the box's devpts: the supervisor opens ptmx here */
 	int listen_fd; /* the explicit proxy listener inside the box's network namespace */
 	int docker_fd; /* the listener at BOX_DOCKER_SOCKET inside, or -1 */
+	struct box_net net;
 	uint64_t ns_ino[BOX_NS_MAX];
 };
 #define BOX_INIT                                                                                   \
-	((struct box){                                                                             \
-		.pidfd = -1, .init_fd = -1, .devpts_fd = -1, .listen_fd = -1, .docker_fd = -1 })
+	((struct box){ .pidfd = -1,                                                                \
+		       .init_fd = -1,                                                              \
+		       .devpts_fd = -1,                                                            \
+		       .listen_fd = -1,                                                            \
+		       .docker_fd = -1,                                                            \
+		       .net = BOX_NET_INIT })
 /*
  * Build and start PID 1. init_exe: sealed memfd of ward-init. Blocks until init has been executed
  * and has sent its hello, or returns what failed, with the operation named ("bind /home/u/p: ...").

@@ -13,7 +13,7 @@
  *   upper.c         the writable layer before it is mounted
  *   apply.c         the interpreter of the plan; runs in the child
  *   build.c         box_start: the parent's half and the order of the child's
- *   netns.c         loopback and listener
+ *   netns.c         loopback, listeners, and the netlink batches of capture.c (pure)
  */
 #ifndef WARD_BOX_BOX_INTERNAL_H
 #define WARD_BOX_BOX_INTERNAL_H
@@ -181,6 +181,7 @@ struct box_build { /* the child's state while it applies the plan */
 	int devpts_fd;
 	int listen_fd;
 	int docker_fd;
+	struct box_net net;
 	struct mount_list mounts;
 };
 /* As the user, before the id changes: open everything that lies on the host. */
@@ -212,6 +213,14 @@ int upper_prepare(const struct box_build *b, struct err *e);
 
 int netns_loopback_up(struct err *e);
 int netns_listen(uint16_t port, int *ret_fd, struct err *e);
+/* Lead all TCP and DNS to listeners of the proxy, as far as this kernel can: ret tells. */
+void netns_capture(struct box_net *ret);
+
+/* --- capture.c ------------------------------------------------------------------------------- */
+
+/* Netlink messages for NETLINK_ROUTE and NETLINK_NETFILTER; they return how many assents come. */
+unsigned capture_routes(bool v6, unsigned lo, struct buf *out);
+unsigned capture_rules(uint16_t tcp_port, uint16_t dns_port, struct buf *out);
 
 /* --- probe.c --------------------------------------------------------------------------------- */
 

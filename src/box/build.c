@@ -181,6 +181,19 @@ static int child_exec(int sock, int init_exe, struct err *e)
 	return r;
 }
 
+/* The sockets of both families that there are; the reason as text. */
+static int child_send_net(const struct box_build *b, int sock)
+{
+	int fds[2 * BOX_NET_SOCKETS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < BOX_NET_SOCKETS && b->net.v4[i] >= 0; i++)
+		fds[n++] = b->net.v4[i];
+	for (size_t i = 0; i < BOX_NET_SOCKETS && b->net.v6[i] >= 0; i++)
+		fds[n++] = b->net.v6[i];
+	return wire_send(sock, BOX_WIRE_NET, 0, b->net.reason, strlen(b->net.reason), fds, n);
+}
+
 static int child_build(struct box_build *b, int sock, int init_exe, struct err *e)
 {
 	int fds[3];
@@ -210,6 +223,8 @@ static int child_build(struct box_build *b, int sock, int init_exe, struct err *
 	fds[1] = b->listen_fd;
 	fds[2] = b->docker_fd;
 	r = wire_send(sock, BOX_WIRE_FDS, 0, NULL, 0, fds, b->docker_fd < 0 ? 2 : 3);
+	if (r == 0)
+		r = child_send_net(b, sock);
 	if (r < 0)
 		return err_set(e, ERR_SYSTEM, r, "the supervisor is gone");
 	return child_exec(sock, init_exe, e);
@@ -319,7 +334,8 @@ static void build_init(struct box_build *b, const struct box_config *c, const st
 				 .empty_fd = -1,
 				 .devpts_fd = -1,
 				 .listen_fd = -1,
-				 .docker_fd = -1 };
+				 .docker_fd = -1,
+				 .net = BOX_NET_INIT };
 	b->sources = xcalloc(p->nops + 1, sizeof(*b->sources));
 	b->detached = xcalloc(p->nops + 1, sizeof(*b->detached));
 	b->layers = xcalloc(p->layers.n + 1, sizeof(*b->layers));
@@ -473,6 +489,15 @@ static int take_failure(const struct wire_msg *m, struct err *e)
 	return got.code;
 }
 
+static void take_net(struct wire_msg *m, struct box_net *ret)
+{
+	for (size_t i = 0; i < BOX_NET_SOCKETS; i++) {
+		ret->v4[i] = wire_take_fd(m, i);
+		ret->v6[i] = wire_take_fd(m, BOX_NET_SOCKETS + i);
+	}
+	memcpy(ret->reason, m->data, strnlen(m->data, sizeof(ret->reason) - 1));
+}
+
 static int box_wait_hello(struct box *b, struct err *e)
 {
 	struct wire_msg *m = xmalloc(sizeof(*m));
@@ -496,6 +521,11 @@ static int box_wait_hello(struct box *b, struct err *e)
 			b->devpts_fd = wire_take_fd(m, 0);
 			b->listen_fd = wire_take_fd(m, 1);
 			b->docker_fd = wire_take_fd(m, 2);
+			wire_msg_clear(m);
+			continue;
+		}
+		if (m->h.type == BOX_WIRE_NET && b->net.v4[0] < 0) {
+			take_net(m, &b->net);
 			wire_msg_clear(m);
 			continue;
 		}
@@ -595,5 +625,9 @@ void box_clear(struct box *b)
 	fd_closep(&b->devpts_fd);
 	fd_closep(&b->listen_fd);
 	fd_closep(&b->docker_fd);
+	for (size_t i = 0; i < BOX_NET_SOCKETS; i++) {
+		fd_closep(&b->net.v4[i]);
+		fd_closep(&b->net.v6[i]);
+	}
 	*b = BOX_INIT;
 }

@@ -21,6 +21,8 @@ enum {
 	BOX_WIRE_GO,	      /* supervisor -> child: the maps are written; apply the plan */
 	BOX_WIRE_FDS,	      /* child -> supervisor: fds[0] devpts, fds[1] listener, fds[2] the
 				 engine's listener, if there is one */
+	BOX_WIRE_NET,	      /* child -> supervisor: the sockets of struct box_net, first those of
+				 IPv4; payload: its reason */
 	BOX_WIRE_FAILED,      /* child -> supervisor: payload is a struct err */
 };
 

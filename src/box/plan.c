@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "base/boxnet.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "box/box_internal.h"
@@ -413,7 +414,8 @@ static void add_identity_files(struct box_plan *p, const struct box_config *c)
 
 	add_file(p, "/etc/hostname", 0644, 0, name);
 	add_file(p, "/etc/hosts", 0644, 0, hosts);
-	add_file(p, "/etc/resolv.conf", 0644, 0, "nameserver 127.0.0.1\noptions ndots:0\n");
+	add_file(p, "/etc/resolv.conf", 0644, 0,
+		 "nameserver " BOXNET_NAMESERVER "\noptions ndots:0\n");
 }
 
 /* For templates with a package manager of their own. */
@@ -532,6 +534,7 @@ static void add_end(struct box_plan *p, const struct box_config *c)
 	add_op(p, BOX_OP_LOOPBACK, 0, NULL, NULL);
 	op = add_op(p, BOX_OP_LISTEN, 0, NULL, NULL);
 	op->port = c->proxy_port;
+	add_op(p, BOX_OP_CAPTURE, 0, NULL, NULL);
 }
 
 /* Before anything that users name, so that nobody's directory gets a socket of ours. */

@@ -49,6 +49,26 @@ static _Noreturn void child(int exe_fd, int wire_fd, pid_t parent)
 	_exit(127);
 }
 
+static int give_sockets(const struct box *box, int fd)
+{
+	static const uint32_t entries[BOX_NET_SOCKETS] = {
+		[BOX_NET_TCP] = PROXY_ENTRY_TRANSPARENT,
+		[BOX_NET_DNS_UDP] = PROXY_ENTRY_DNS,
+		[BOX_NET_DNS_TCP] = PROXY_ENTRY_DNS,
+	};
+	int r = wire_send(fd, PROXY_WIRE_LISTEN, PROXY_ENTRY_EXPLICIT, NULL, 0, &box->listen_fd, 1);
+
+	for (size_t i = 0; i < BOX_NET_SOCKETS && r == 0; i++) {
+		if (box->net.v4[i] >= 0)
+			r = wire_send(fd, PROXY_WIRE_LISTEN, entries[i], NULL, 0, &box->net.v4[i],
+				      1);
+		if (r == 0 && box->net.v6[i] >= 0)
+			r = wire_send(fd, PROXY_WIRE_LISTEN, entries[i], NULL, 0, &box->net.v6[i],
+				      1);
+	}
+	return r;
+}
+
 static int give(struct supervisor *sup, int fd, struct err *e)
 {
 	const struct params *p = &sup->params;
@@ -62,7 +82,10 @@ static int give(struct supervisor *sup, int fd, struct err *e)
 	r = fs_sealed_memfd("ward-rules", p->rules, strlen(p->rules), &rules, e);
 	if (r < 0)
 		return r;
-	r = wire_send(fd, PROXY_WIRE_LISTEN, PROXY_ENTRY_EXPLICIT, NULL, 0, &sup->box.listen_fd, 1);
+	r = give_sockets(&sup->box, fd);
+	if (r == 0)
+		r = wire_send(fd, PROXY_WIRE_HOSTNAME, 0, p->config->hostname,
+			      strlen(p->config->hostname), NULL, 0);
 	if (r == 0)
 		r = wire_send(fd, PROXY_WIRE_RULES, 0, NULL, 0, &rules, 1);
 	if (r == 0)
