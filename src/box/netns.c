@@ -92,8 +92,10 @@ static int listen_family(int family, int fds[static BOX_NET_SOCKETS], struct err
 
 static void close_family(int fds[static BOX_NET_SOCKETS])
 {
-	for (size_t i = 0; i < BOX_NET_SOCKETS; i++)
+	for (size_t i = 0; i < BOX_NET_SOCKETS; i++) {
 		fd_closep(&fds[i]);
+		fds[i] = -1;
+	}
 }
 
 /* Send a batch; the kernel answers before send returns: an error, or as many assents as expected.

@@ -94,6 +94,17 @@ static struct json *limits(const struct supervisor *sup)
 	return j;
 }
 
+/* Which connections get to the proxy although the program does not know of it. */
+static struct json *capture(const struct box_net *net)
+{
+	struct json *j = json_object();
+
+	json_set_bool(j, "ipv4", net->v4[0] >= 0);
+	json_set_bool(j, "ipv6", net->v6[0] >= 0);
+	json_set(j, "reason", net->reason[0] ? json_string(net->reason) : NULL);
+	return j;
+}
+
 struct json *supervisor_info(const struct supervisor *sup)
 {
 	struct json *j = json_object();
@@ -114,6 +125,7 @@ struct json *supervisor_info(const struct supervisor *sup)
 	json_set_int(proxy, "pid", sup->proxy.pid);
 	json_set_uint(proxy, "restarts", sup->proxy.total_restarts);
 	json_set(j, "proxy", proxy);
+	json_set(j, "capture", capture(&sup->box.net));
 	json_set_uint(j, "sessions_started", sup->starts);
 	return j;
 }

@@ -506,6 +506,8 @@ static int set_up(struct supervisor *sup, struct err *e)
 		r = err_sys(e, "dumpable");
 	if (r == 0)
 		r = watch(sup, e);
+	if (r == 0 && sup->box.net.reason[0])
+		supervisor_note(sup, "capture of connections: %s", sup->box.net.reason);
 	if (r == 0)
 		r = proxy_child_start(sup, e);
 	if (r == 0)
