@@ -710,6 +710,7 @@ static int (*const op_table[])(struct box_build *b, size_t i, struct err *e) = {
 	[BOX_OP_HOSTNAME] = op_hostname, [BOX_OP_LOOPBACK] = op_loopback,
 	[BOX_OP_LISTEN] = op_listen,	 [BOX_OP_PIN] = op_pin,
 	[BOX_OP_SOCKET] = op_socket,	 [BOX_OP_CAPTURE] = op_capture,
+	[BOX_OP_FILL] = fill_apply,
 };
 _Static_assert(ARRAY_SIZE(op_table) == BOX_OP_MAX, "every operation has a function");
 

@@ -135,6 +135,7 @@ struct box_config {
 	char *hostname;
 	char *docker_socket; /* the engine's socket on the host, or NULL: none inside */
 	char *home;	     /* the agent's home inside, "/home/agent" */
+	bool fill_home;	     /* it is new: it gets what the template has there */
 	uint16_t proxy_port; /* the explicit proxy's port on the box's loopback: 3128 */
 };
 void box_config_free(struct box_config *c); /* takes NULL; frees the struct too */
@@ -166,6 +167,7 @@ enum box_op_type {
 	BOX_OP_LISTEN,	 /* TCP listener on 127.0.0.1:port, handed to the supervisor */
 	BOX_OP_CAPTURE,	 /* routes and rules that lead the rest to the proxy; its listeners */
 	BOX_OP_SOCKET,	 /* Unix listener, handed to the supervisor */
+	BOX_OP_FILL,	 /* what the template has in the home, into the sandbox's own */
 	BOX_OP_MAX
 };
 const char *box_op_name(enum box_op_type t);

@@ -191,6 +191,11 @@ int apply_plan(struct box_build *b, struct err *e);
 /* After the pivot: nothing is mounted that the plan did not list. */
 int apply_verify(struct box_build *b, struct err *e);
 
+/* --- fill.c ---------------------------------------------------------------------------------- */
+
+/* BOX_OP_FILL: before the home is mounted. */
+int fill_apply(struct box_build *b, size_t i, struct err *e);
+
 /* --- users.c --------------------------------------------------------------------------------- */
 
 /* BOX_OP_USER: passwd, group and shadow of the root name the account. */

@@ -582,6 +582,8 @@ int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *
 	if (host)
 		add_fixed(&p, host_links, ARRAY_SIZE(host_links));
 	r = add_links(&p, c, e);
+	if (c->fill_home)
+		add_op(&p, BOX_OP_FILL, BOX_F_OPTIONAL, c->home, NULL);
 	if (r == 0)
 		r = add_binds(&p, c, e);
 	if (r == 0) {

@@ -26,6 +26,7 @@ static const char *const op_names[] = {
 	[BOX_OP_HOSTNAME] = "hostname", [BOX_OP_LOOPBACK] = "loopback",
 	[BOX_OP_LISTEN] = "listen",	[BOX_OP_PIN] = "pin",
 	[BOX_OP_SOCKET] = "socket",	[BOX_OP_CAPTURE] = "capture",
+	[BOX_OP_FILL] = "fill",
 };
 _Static_assert(ARRAY_SIZE(op_names) == BOX_OP_MAX, "every operation has a name");
 

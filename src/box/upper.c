@@ -82,6 +82,7 @@ static bool creates_something(const struct box_op *op)
 	case BOX_OP_LISTEN:
 	case BOX_OP_CAPTURE:
 	case BOX_OP_SOCKET:
+	case BOX_OP_FILL:
 	case BOX_OP_MAX:
 		break;
 	}

@@ -328,6 +328,9 @@ int cli_run(const char *program, int argc, char **argv)
 	v = cli_verb_find(word);
 	if (v)
 		return dispatch(program, v, argv + 1, (size_t)argc - 1);
+	v = cli_foreign_verb(word);
+	if (v)
+		return dispatch(program, v, argv, (size_t)argc);
 	if (word[0] == '-') {
 		auto_buf shown = BUF_INIT;
 		struct err e = ERR_INIT;

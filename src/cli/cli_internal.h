@@ -139,6 +139,8 @@ void cli_plugin_complete(char *const *words, size_t n, names_fn *names, void *ar
  * -ENOENT with e untouched. verb NULL: `word` is a verb, else an option of that verb without
  * dashes. */
 int cli_foreign(const char *program, const char *verb, const char *word, struct err *e);
+/* The command whose first operand the word is, or NULL. */
+const struct verb *cli_foreign_verb(const char *word);
 
 /* cli.c */
 /* Names for completion; silent about everything that goes wrong. A names_fn. */
@@ -392,6 +394,14 @@ int cmd_prune(struct cli *c, struct err *e);
 int cmd_cp(struct cli *c, struct err *e);
 int cmd_logs(struct cli *c, struct err *e);
 int cmd_kit(struct cli *c, struct err *e);
+/*
+ * runshell.c: the words that start the agent; of the agent `shell` those of the n-th shell that may
+ * be there. False: there is no other.
+ */
+bool run_entrypoint(const struct cli *c, const struct spec *s, const struct kit *k, unsigned n,
+		    struct strv *ret);
+/* The image's own command, when that is a shell. Pure. */
+bool run_image_shell(const struct image_config *config, struct strv *ret);
 int cmd_template(struct cli *c, struct err *e);
 /* cmd_template_file.c: actions of cmd_template */
 int template_save(struct cli *c, struct err *e);

@@ -346,7 +346,10 @@ static int make(struct cli *c, struct launch *l, struct err *e)
 
 /* --- dry run ---------------------------------------------------------------------------------- */
 
-static void agent_argv(const struct launch *l, bool tty, struct strv *argv)
+/* The agent's command. n: how many were not found in the sandbox before; false: there is no other.
+ */
+static bool agent_argv(const struct cli *c, const struct launch *l, bool tty, unsigned n,
+		       struct strv *argv)
 {
 	const struct kit *k = l->q.kit;
 	const struct strv *command = tty ? &k->command_interactive : &k->command_default;
@@ -354,9 +357,11 @@ static void agent_argv(const struct launch *l, bool tty, struct strv *argv)
 	/* A kit may state only one of the two. */
 	if (command->n == 0)
 		command = tty ? &k->command_default : &k->command_interactive;
-	strv_extend(argv, &k->entrypoint);
+	if (!run_entrypoint(c, l->spec, k, n, argv))
+		return false;
 	strv_extend(argv, command);
 	strv_extend(argv, &l->q.agent_args);
+	return true;
 }
 
 static void print_text(struct buf *out, const char *text)
@@ -470,7 +475,7 @@ static int dry_run(struct cli *c, struct launch *l, struct err *e)
 	if (r == 0)
 		r = c->ops->plan(&c->engine, s, l->q.kit, &plan, e);
 	if (r == 0) {
-		agent_argv(l, isatty(STDIN_FILENO) && isatty(STDOUT_FILENO), &argv);
+		(void)agent_argv(c, l, isatty(STDIN_FILENO) && isatty(STDOUT_FILENO), 0, &argv);
 		json_set_strv(plan, "command", &argv);
 		r = print_plan(c, s, plan, e);
 	}
@@ -515,6 +520,24 @@ static int remove_after(struct cli *c, struct launch *l, int code)
 	return code;
 }
 
+/* A shell that the template lacks is made up for by another one. */
+static int exec_agent(struct cli *c, const struct launch *l, struct spec_session *session,
+		      const struct engine_term *term, uint32_t *ret_id,
+		      struct engine_result *result, struct err *e)
+{
+	for (unsigned n = 1;; n++) {
+		auto_strv next = STRV_INIT;
+		int r = cli_exec(c, l->sandbox, session, c->v.detach, term, ret_id, result, e);
+
+		if (!cli_program_failed(r, e) || e->code != -ENOENT ||
+		    !agent_argv(c, l, session->tty, n, &next))
+			return r;
+		*e = ERR_INIT;
+		strv_free(&session->argv);
+		strv_extend(&session->argv, &next);
+	}
+}
+
 static int run_agent(struct cli *c, struct launch *l, struct err *e)
 {
 	struct spec_session session = { .kind = SPEC_SESSION_AGENT, .interactive = true };
@@ -530,13 +553,13 @@ static int run_agent(struct cli *c, struct launch *l, struct err *e)
 	term.tty = session.tty;
 	cli_session_size(&session);
 	cli_caller_env(&session.caller_env);
-	agent_argv(l, session.tty, &session.argv);
+	(void)agent_argv(c, l, session.tty, 0, &session.argv);
 	r = cli_session_env(c, l->spec, l->q.kit, &session.env, e);
 	if (r == 0 && session.argv.n == 0)
 		r = err_set(e, ERR_INPUT, -EINVAL, "agent %s: its kit names no command",
 			    l->q.kit->name);
 	if (r == 0)
-		r = cli_exec(c, l->sandbox, &session, detached, &term, &id, &result, e);
+		r = exec_agent(c, l, &session, &term, &id, &result, e);
 	if (cli_program_failed(r, e))
 		r = missing_agent(c, l, &session.argv, e);
 	else if (r == 0 && !detached)

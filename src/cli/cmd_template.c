@@ -111,12 +111,9 @@ static int no_image(const struct image_ref *ref, struct err *e)
 {
 	auto_free char *shown = image_ref_familiar(ref);
 
-	err_set(e, ERR_USAGE, -EINVAL, "template pull '%s': %s", shown,
-		ref->source == IMAGE_DIR ? "a directory is used as it is, and needs no pull"
-					 : "taking images out of a Docker engine is not supported");
-	if (ref->source == IMAGE_DIR)
-		return err_hint(e, "-t %s", shown);
-	return err_hint(e, "docker save -o image.tar IMAGE, and docker-archive:image.tar");
+	err_set(e, ERR_USAGE, -EINVAL,
+		"template pull '%s': a directory is used as it is, and needs no pull", shown);
+	return err_hint(e, "-t %s", shown);
 }
 
 static int template_pull(struct cli *c, struct err *e)
@@ -132,7 +129,7 @@ static int template_pull(struct cli *c, struct err *e)
 		return r;
 	if (ref.source == IMAGE_REGISTRY)
 		r = pull_registry(c, &s, &ref, &digest, e);
-	else if (ref.source == IMAGE_DIR || ref.source == IMAGE_DOCKER_DAEMON)
+	else if (ref.source == IMAGE_DIR)
 		r = no_image(&ref, e);
 	else
 		r = pull_local(c, &ref, &digest, e);
@@ -537,7 +534,7 @@ static const struct cli_action actions[] = {
 	{ "inspect", 1, SIZE_MAX, "TEMPLATE...", template_inspect },
 	{ "rm", 1, SIZE_MAX, "TEMPLATE...", template_rm },
 	{ "prune", 0, 0, "no operand", template_prune },
-	{ "save", 1, 1, "TEMPLATE", template_save },
+	{ "save", 1, 2, "SANDBOX NAME, or -o FILE TEMPLATE", template_save },
 	{ "load", 0, 1, "[NAME]", template_load },
 };
 

@@ -22,8 +22,6 @@ struct foreign {
 
 static const struct foreign words[] = {
 	{ NULL, "reset", "there is no state besides the sandboxes", "%P rm --all --force" },
-	{ NULL, "save", "a sandbox cannot be saved as a template yet",
-	  "%P cp SANDBOX:PATH - copies out of it" },
 	{ NULL, "network", "rules are given when the sandbox is made",
 	  "%P run --network PRESET --allow-host HOST --deny-host HOST AGENT" },
 	{ NULL, "diagnose", "every start checks this machine and names the cure",
@@ -38,6 +36,23 @@ static const struct foreign words[] = {
 	  "root inside: %P exec -u root SANDBOX COMMAND" },
 	{ "rm", "volumes", "everything in a sandbox goes with it", "%P rm SANDBOX" },
 };
+
+/* Commands of Docker's that are the first word of a command here. */
+static const struct {
+	const char *word;
+	const char *verb;
+} actions[] = {
+	{ "save", "template" },
+};
+
+const struct verb *cli_foreign_verb(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
+		if (strcmp(actions[i].word, word) == 0)
+			return cli_verb_find(actions[i].verb);
+	}
+	return NULL;
+}
 
 static void cure(const char *text, const char *program, struct err *e)
 {

@@ -454,6 +454,8 @@ static int build_settings(struct cli *c, struct run_request *q, struct spec *s, 
 
 		s->docker_socket = true;
 		r = engine_docker_socket(c->engine.paths.home, &path, e);
+		if (r < 0)
+			err_prefix(e, "--mount-docker-socket");
 	}
 	return r;
 }

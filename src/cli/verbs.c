@@ -418,6 +418,7 @@ static const struct verb_example template_examples[] = {
 	{ "template pull python:3-slim", "bring an image here" },
 	{ "template ls", "what is here, how large it is, and who uses it" },
 	{ "template rm python:3-slim", "remove one that no sandbox uses" },
+	{ "template save my-sandbox my/tools:1", "a template with what was installed there" },
 	{ "template save -o python.tar python:3-slim", "a file for another machine" },
 };
 static const struct verb_example volume_examples[] = {
@@ -504,9 +505,12 @@ static const char template_text[] =
 	"sends a template to its registry, or to another one under another name. ls "
 	"lists what is here. inspect prints JSON. rm removes templates; one that a sandbox uses "
 	"is refused. prune frees the space of what nothing leads to any more.\n\n"
-	"save writes a template to a file, an OCI archive, and load brings it back, here or on "
-	"another machine, under the name that the file gives it or another NAME. load also takes "
-	"what docker save wrote.";
+	"save SANDBOX NAME makes a template of a stopped sandbox: the image that it was made from, "
+	"and what was changed since, in the system and in the home. Workspaces, volumes, logins, "
+	"keys, conversations, histories and temporary files stay out of it.\n\n"
+	"save -o FILE writes a template to a file, an OCI archive, and load brings it back, here "
+	"or on another machine, under the name that the file gives it or another NAME. load also "
+	"takes what docker save wrote.";
 static const char volume_text[] =
 	"An agent's volume holds the files of its login. They appear in every sandbox of that "
 	"agent "
@@ -670,7 +674,8 @@ const struct verb cli_verbs[] = {
 	  .run = cmd_kit },
 	{ .name = "template",
 	  .operands = "pull IMAGE | push TEMPLATE [IMAGE] | ls | inspect TEMPLATE... | rm "
-		      "TEMPLATE... | prune | save -o FILE TEMPLATE | load -i FILE [NAME]",
+		      "TEMPLATE... | prune | save SANDBOX NAME | save -o FILE TEMPLATE | load -i "
+		      "FILE [NAME]",
 	  .summary = "Manage the images that sandboxes start from",
 	  .text = template_text,
 	  TABLE(template_options),

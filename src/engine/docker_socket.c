@@ -26,8 +26,7 @@ enum { DOCKER_FILE_MAX = 1 << 20, CONTEXTS_MAX = 1000 };
 
 static int no_engine(struct err *e)
 {
-	err_set(e, ERR_NOT_FOUND, -ENOENT,
-		"--mount-docker-socket: no container engine answers on this machine");
+	err_set(e, ERR_NOT_FOUND, -ENOENT, "no container engine answers on this machine");
 	return err_hint(e, "start it, or say where its socket is: DOCKER_HOST=unix:///PATH");
 }
 
@@ -41,14 +40,13 @@ static int try_socket(const char *path, char **ret, struct err *e)
 	struct stat st;
 
 	if (fs_canonical(path, &real, NULL) < 0 || stat(real, &st) < 0)
-		return err_sys(e, "--mount-docker-socket: %s", shown);
+		return err_sys(e, "%s", shown);
 	if (!S_ISSOCK(st.st_mode) || strlen(real) >= sizeof(a.sun_path))
-		return err_set(e, ERR_REFUSED, -ENOTSOCK, "--mount-docker-socket: %s: not a socket",
-			       shown);
+		return err_set(e, ERR_REFUSED, -ENOTSOCK, "%s: not a socket", shown);
 	memcpy(a.sun_path, real, strlen(real));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
-		int r = err_sys(e, "--mount-docker-socket: %s", shown);
+		int r = err_sys(e, "%s", shown);
 
 		if (r == -EACCES || r == -EPERM)
 			return err_hint(e, "sudo usermod -aG docker %s, and log in again",
@@ -66,8 +64,7 @@ static int from_host(const char *what, const char *host, char **ret, struct err 
 
 	if (text_starts(host, "unix:///"))
 		return try_socket(host + strlen("unix://"), ret, e);
-	err_set(e, ERR_REFUSED, -ENOTSUP,
-		"--mount-docker-socket: %s is %s, not a socket of this machine", what, shown);
+	err_set(e, ERR_REFUSED, -ENOTSUP, "%s is %s, not a socket of this machine", what, shown);
 	return err_hint(e, "DOCKER_HOST=unix:///PATH names one; hosts are allowed with "
 			   "--allow-host");
 }
@@ -129,8 +126,7 @@ static int from_context(const char *home, char **ret, struct err *e)
 	if (!host) {
 		auto_free char *shown = text_escaped(context);
 
-		err_set(e, ERR_NOT_FOUND, -ENOENT,
-			"--mount-docker-socket: no Docker context named '%s'", shown);
+		err_set(e, ERR_NOT_FOUND, -ENOENT, "no Docker context named '%s'", shown);
 		return err_hint(e, "docker context ls");
 	}
 	return from_host("the Docker context", host, ret, e);

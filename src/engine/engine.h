@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include "image/image.h"
 #include "spec/spec.h"
 #include "state/state.h"
 
@@ -72,6 +73,13 @@ struct engine_result {
 	int output_error; /* -errno when standard output could not be written, else 0 */
 	int exit_code;	  /* 0..255 */
 };
+
+/* A sandbox as a template. */
+struct engine_saved {
+	struct image_record record;
+	struct image_layer layer; /* what was changed; without a digest when it never ran */
+};
+void engine_saved_clear(struct engine_saved *s);
 
 struct engine_ops {
 	const char *name;
@@ -133,6 +141,13 @@ struct engine_ops {
 	 * volume, which the caller has emptied. -EAGAIN without a message: it runs, and its
 	 * supervisor has not done so yet. */
 	int (*log_out)(struct engine_context *c, const struct sandbox *s, struct err *e);
+	/*
+	 * Make a template of a stopped sandbox whose template is an image, under a canonical
+	 * reference: without workspaces, credentials, conversations, histories and temporary files.
+	 * -EBUSY: it runs; -EOPNOTSUPP: its template is no image.
+	 */
+	int (*save)(struct engine_context *c, const struct sandbox *s, const char *reference,
+		    struct engine_saved *ret, struct err *e);
 	/* Delete everything but the workspace. A box in which something runs is stopped when
 	 * `force`, else refused (-EBUSY); one that only idles is stopped in any case. */
 	int (*remove)(struct engine_context *c, struct sandbox *s, bool force, struct err *e);

@@ -19,6 +19,9 @@
 #define NATIVE_NODE_QUIET "/run/ward/node-quiet.cjs"
 enum { NATIVE_PROXY_PORT = 3128 };
 
+/* In a sandbox's directory, until its home has what its template has there. */
+#define NATIVE_UNFILLED "unfilled"
+
 /* Where ward-init or ward-proxy is; ERR_HOST when it is nowhere. Owned by the caller. */
 int native_helper(const char *name, char **ret, struct err *e);
 
@@ -48,6 +51,15 @@ int native_image_ready(struct engine_context *c, const struct spec *s, struct er
 int native_layer_pack(const struct image_store *s, const struct box_ids *ids,
 		      const struct image_tree *trees, size_t n, struct image_layer *ret,
 		      struct err *e);
+
+/* native_save.c */
+int native_save(struct engine_context *c, const struct sandbox *s, const char *reference,
+		struct engine_saved *ret, struct err *e);
+
+/* docker_image.c: an image of this user's container engine, as `docker save` writes it, in a file
+ * without a name in spool_dir. */
+int native_docker_image(struct engine_context *c, const struct image_ref *ref, int spool_dir,
+			int *ret, struct err *e);
 
 /* native_template.c */
 int native_template(struct engine_context *c, struct spec_template *t, enum engine_pull pull,
@@ -83,6 +95,9 @@ struct native_loaded {
 int native_load(struct engine_context *c, const struct sandbox *s, struct native_loaded *ret,
 		struct err *e);
 void native_loaded_clear(struct native_loaded *l);
+
+/* The ids that a sandbox's files belong to; -ENOENT before its first start. */
+int native_ids_read(const struct sandbox *s, struct box_ids *ret, struct err *e);
 
 struct user_config;
 /* Append to b->files what the kit puts into the sandbox, joined with the user's own. */

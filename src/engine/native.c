@@ -114,25 +114,29 @@ static int native_plan(struct engine_context *c, const struct spec *s, const str
 	return r;
 }
 
-struct kit_copies {
-	struct kit_bundle *const *v;
-	size_t n;
+/* What is in a new sandbox from the beginning. */
+struct beginning {
+	struct kit_bundle *const *kits;
+	size_t nkits;
+	bool unfilled;
 };
 
-static int write_kits(int dirfd, void *arg, struct err *e)
+static int write_beginning(int dirfd, void *arg, struct err *e)
 {
-	const struct kit_copies *kits = arg;
-	int r = 0;
+	const struct beginning *b = arg;
+	int r = b->unfilled ? fs_replace_at(dirfd, NATIVE_UNFILLED, "", 0, 0600, false, e) : 0;
 
-	for (size_t i = 0; r == 0 && i < kits->n; i++)
-		r = kit_bundle_write(kits->v[i], dirfd, e);
+	for (size_t i = 0; r == 0 && i < b->nkits; i++)
+		r = kit_bundle_write(b->kits[i], dirfd, e);
 	return r;
 }
 
 static int native_create(struct engine_context *c, struct spec *s, struct kit_bundle *const *kits,
 			 struct sandbox **ret, struct err *e)
 {
-	struct kit_copies copies = { .v = kits, .n = s->kits.n };
+	struct beginning beginning = { .kits = kits,
+				       .nkits = s->kits.n,
+				       .unfilled = s->tmpl.kind == SPEC_TEMPLATE_IMAGE };
 	auto_json j = NULL;
 	int r;
 
@@ -143,15 +147,14 @@ static int native_create(struct engine_context *c, struct spec *s, struct kit_bu
 	if (!s->created_at)
 		s->created_at = (int64_t)time(NULL);
 	j = spec_to_json(s);
-	r = state_create(&c->paths, j, write_kits, &copies, ret, e);
+	r = state_create(&c->paths, j, write_beginning, &beginning, ret, e);
 	/* From now on the sandbox itself keeps its template. */
 	if (r == 0)
 		engine_release_template(c);
 	return r;
 }
 
-/* The ids that a sandbox's files belong to; -ENOENT before its first start. */
-static int ids_read(const struct sandbox *s, struct box_ids *ret, struct err *e)
+int native_ids_read(const struct sandbox *s, struct box_ids *ret, struct err *e)
 {
 	auto_buf b = BUF_INIT;
 	auto_json j = NULL;
@@ -183,7 +186,7 @@ static int ids_write(const struct sandbox *s, const struct box_ids *ids, struct 
 static int check_ids(const struct sandbox *s, const struct box_ids *now, struct err *e)
 {
 	struct box_ids then;
-	int r = ids_read(s, &then, e);
+	int r = native_ids_read(s, &then, e);
 
 	if (r == -ENOENT)
 		return ids_write(s, now, e);
@@ -261,6 +264,8 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 					       .grace_seconds = c->config->grace_seconds,
 					       .credentials = credentials };
 		r = supervise_start(&p, lock_fd, e);
+		if (r == 0 && b->fill_home)
+			(void)unlinkat(s->dirfd, NATIVE_UNFILLED, 0);
 	}
 	supervise_credentials_clear(&credentials);
 	box_config_free(b);
@@ -495,7 +500,7 @@ static int native_remove(struct engine_context *c, struct sandbox *s, bool force
 		return r;
 	if (lock < 0)
 		return err_set(e, ERR_CONFLICT, -EBUSY, "sandbox %s does not stop", s->id);
-	r = ids_read(s, &ids, e);
+	r = native_ids_read(s, &ids, e);
 	if (r == 0) {
 		r = box_remove_files(&ids, s->dirfd, e);
 		if (r < 0)
@@ -519,7 +524,7 @@ static int native_log_out(struct engine_context *c, const struct sandbox *s, str
 	if (r == -EWOULDBLOCK) {
 		r = -EAGAIN;
 	} else if (r == 0 && lock >= 0) {
-		r = ids_read(s, &ids, e);
+		r = native_ids_read(s, &ids, e);
 		r = r == 0 ? native_remove_credentials(s, l.kit, &ids, e) : r == -ENOENT ? 0 : r;
 	}
 	native_loaded_clear(&l);
@@ -547,5 +552,6 @@ const struct engine_ops engine_native = {
 	.copy_in = native_copy_in,
 	.stop = native_stop,
 	.log_out = native_log_out,
+	.save = native_save,
 	.remove = native_remove,
 };

@@ -323,6 +323,13 @@ static int copy_spec(const struct spec *s, struct spec **ret, struct err *e)
 	return spec_from_json(j, ret, e);
 }
 
+static bool needs_filling(const char *dir)
+{
+	auto_free char *mark = fs_join(dir, NATIVE_UNFILLED);
+
+	return faccessat(AT_FDCWD, mark, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int native_config(struct engine_context *c, const struct spec *s, const struct kit *k,
 		  const char *dir, struct box_config **ret, struct err *e)
 {
@@ -343,8 +350,10 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 	b->dir = xstrdup(dir);
 	if (s->docker_socket)
 		r = engine_docker_socket(c->paths.home, &b->docker_socket, e);
-	if (r < 0)
+	if (r < 0) {
+		err_prefix(e, "--mount-docker-socket");
 		goto fail;
+	}
 	b->hostname = xstrdup(s->name);
 	b->home = xstrdup(NATIVE_HOME);
 	b->proxy_port = NATIVE_PROXY_PORT;
@@ -359,6 +368,7 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 		break;
 	case SPEC_TEMPLATE_IMAGE:
 		r = native_image_layers(c, s->tmpl.digest, &b->ids, &b->layers, e);
+		b->fill_home = needs_filling(dir);
 		if (r < 0)
 			err_prefix(e, "template %s", s->tmpl.ref);
 		break;

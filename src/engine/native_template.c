@@ -36,13 +36,26 @@ static int resolve_path(struct image_ref *ref, struct err *e)
 	return 0;
 }
 
-static int run_import(const struct image_store *s, const struct image_ref *ref, struct json **ret,
-		      struct err *e)
+/* A file of this machine, or what an engine sends: *ret_tag is the image in it that is meant. */
+static int open_source(struct engine_context *c, const struct image_ref *ref, int spool_dir,
+		       int *ret, const char **ret_tag, struct err *e)
 {
-	auto_close int source = open(ref->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (ref->source == IMAGE_DOCKER_DAEMON) {
+		*ret_tag = NULL;
+		return native_docker_image(c, ref, spool_dir, ret, e);
+	}
+	*ret_tag = ref->tag;
+	*ret = open(ref->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return *ret < 0 ? err_sys(e, "open") : 0;
+}
+
+static int run_import(struct engine_context *c, const struct image_store *s,
+		      const struct image_ref *ref, struct json **ret, struct err *e)
+{
+	auto_close int source = -1;
 	auto_close int blobs = fs_open_beneath(s->fd, "blobs/sha256", O_RDONLY | O_DIRECTORY, 0);
 	auto_close int partial = fs_open_beneath(s->fd, "blobs/partial", O_RDONLY | O_DIRECTORY, 0);
-	const int fds[] = { source, blobs, partial };
+	int fds[] = { -1, blobs, partial };
 	struct image_platform here = { 0 };
 	auto_free char *platform = NULL;
 	auto_free char *helper = NULL;
@@ -50,20 +63,22 @@ static int run_import(const struct image_store *s, const struct image_ref *ref, 
 	struct image_job job = {
 		.verb = "import", .request = request, .fds = fds, .nfds = ARRAY_SIZE(fds)
 	};
+	const char *tag;
 	int r;
 
-	if (source < 0)
-		return err_sys(e, "open");
 	if (blobs < 0 || partial < 0)
 		return err_set(e, ERR_SYSTEM, blobs < 0 ? blobs : partial,
 			       "template store: cannot open its directories");
-	r = image_platform_parse(NULL, &here, e);
+	r = open_source(c, ref, partial, &source, &tag, e);
+	fds[0] = source;
+	if (r == 0)
+		r = image_platform_parse(NULL, &here, e);
 	if (r == 0)
 		r = native_helper("ward-image", &helper, e);
 	if (r == 0) {
 		platform = image_platform_text(&here);
 		json_set_string(request, "platform", platform);
-		json_set_string(request, "tag", ref->tag);
+		json_set_string(request, "tag", tag);
 		job.helper = helper;
 		r = image_helper_run(&job, ret, e);
 	}
@@ -71,12 +86,13 @@ static int run_import(const struct image_store *s, const struct image_ref *ref, 
 	return r;
 }
 
-static int import_local(const struct image_store *s, const struct image_ref *ref,
-			const char *canonical, struct image_record *ret, struct err *e)
+static int import_local(struct engine_context *c, const struct image_store *s,
+			const struct image_ref *ref, const char *canonical,
+			struct image_record *ret, struct err *e)
 {
 	auto_image_record rec = { 0 };
 	auto_json result = NULL;
-	int r = run_import(s, ref, &result, e);
+	int r = run_import(c, s, ref, &result, e);
 
 	if (r == 0)
 		r = image_record_of(result, canonical, &rec, e);
@@ -128,7 +144,7 @@ int engine_template_load(struct engine_context *c, const char *file, const char 
 	if (r < 0)
 		return r;
 	source.path = xstrdup(file);
-	r = run_import(&s, &source, &result, e);
+	r = run_import(c, &s, &source, &result, e);
 	image_ref_clear(&source);
 	if (r == 0)
 		r = name_of(result, name, &ref, e);
@@ -181,10 +197,6 @@ static int find(struct engine_context *c, const struct image_store *s, struct im
 		     ref->source == IMAGE_DOCKER_ARCHIVE;
 	int r;
 
-	if (ref->source == IMAGE_DOCKER_DAEMON) {
-		err_set(e, ERR_REFUSED, -EOPNOTSUPP, "images are not taken from a running engine");
-		return err_hint(e, "docker save -o FILE IMAGE, and then: -t docker-archive:FILE");
-	}
 	if (local) {
 		r = resolve_path(ref, e);
 		if (r < 0)
@@ -194,7 +206,10 @@ static int find(struct engine_context *c, const struct image_store *s, struct im
 	shown = image_ref_familiar(ref);
 	/* A file may have changed since: only its digests tell. */
 	if (local && pull != ENGINE_PULL_NEVER)
-		return import_local(s, ref, canonical, ret, e);
+		return import_local(c, s, ref, canonical, ret, e);
+	/* An engine's image is large, and asked for once, as a registry's. */
+	if (ref->source == IMAGE_DOCKER_DAEMON && pull == ENGINE_PULL_ALWAYS)
+		return import_local(c, s, ref, canonical, ret, e);
 	if (ref->source == IMAGE_REGISTRY && pull == ENGINE_PULL_ALWAYS)
 		return from_registry(c, s, ref, ret, e);
 	r = image_store_lookup(s, canonical, ret, e);
@@ -205,6 +220,8 @@ static int find(struct engine_context *c, const struct image_store *s, struct im
 			*e = ERR_INIT;
 		return from_registry(c, s, ref, ret, e);
 	}
+	if (ref->source == IMAGE_DOCKER_DAEMON && pull == ENGINE_PULL_MISSING)
+		return import_local(c, s, ref, canonical, ret, e);
 	return not_here(shown, e);
 }
 

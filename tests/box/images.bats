@@ -419,3 +419,101 @@ assert_store_whole() {
 	ward template prune >/dev/null
 	[ -z "$(unpacked)" ]
 }
+
+@test "docker-daemon: what the engine has, by its socket" {
+	need python3
+	small --docker "$TEST_DIR/saved.tar"
+	python3 "$WARD_REPO/tests/box/stand_in_engine.py" "$TEST_DIR/engine" "$TEST_DIR/requests" "$TEST_DIR/saved.tar" \
+		>/dev/null 2>&1 3>&- &
+	local engine=$!
+	wait_for test -S "$TEST_DIR/engine"
+	export DOCKER_HOST="unix://$TEST_DIR/engine"
+	run ward run -q --rm -t docker-daemon:test shell -- -c 'echo from the engine'
+	assert_equal "$output" "from the engine"
+	# What is here is not asked for again, unless it is told.
+	ward run -q --rm -t docker-daemon:test:latest shell -- -c true
+	assert_equal "$(grep -c '/images/test:latest/get' "$TEST_DIR/requests")" 1
+	ward run -q --rm --pull-template always -t docker-daemon:test shell -- -c true
+	ward template pull docker-daemon:test >digest
+	assert_equal "$(grep -c '/images/test:latest/get' "$TEST_DIR/requests")" 3
+	assert_equal "$(ward template inspect docker-daemon:test | jq -r '.[0].digest')" "$(cat digest)"
+
+	run ward template pull docker-daemon:none:1
+	assert_status 1
+	assert_output_has "ward: template 'docker-daemon:docker.io/library/none:1': the container engine has no image 'none:1'"
+	assert_output_has "hint: docker pull none:1, or without the engine: -t none:1"
+	run ward template pull docker-daemon:broken
+	assert_status 125
+	run ward template pull docker-daemon:odd
+	assert_status 125
+	assert_output_has 'the container engine answers 500: it is\x1b[31m broken'
+	assert_store_whole
+	kill "$engine"
+	wait "$engine" || true
+	run ward template pull docker-daemon:test
+	assert_status 125
+	assert_output_has "hint: is the engine running? docker info"
+	DOCKER_HOST=tcp://192.0.2.1:2375 run ward template pull docker-daemon:test
+	assert_status 125
+	assert_output_has "DOCKER_HOST is tcp://192.0.2.1:2375, not a socket of this machine"
+}
+
+# shell_layer FILE: no bash, and two shells that say who they are.
+shell_layer() {
+	python3 - "$1" <<-'PY'
+		import io, sys, tarfile
+		tar = tarfile.open(sys.argv[1], "w")
+		tar.addfile(tarfile.TarInfo("usr/bin/.wh.bash"))
+		for name in "ash", "fish":
+		    text = f'#!/bin/sh\necho this is {name} "$@"\n'.encode()
+		    t = tarfile.TarInfo("bin/" + name)
+		    t.size, t.mode = len(text), 0o755
+		    tar.addfile(t, io.BytesIO(text))
+		tar.close()
+	PY
+}
+
+@test "the agent shell: the image's own shell, else bash, else sh" {
+	layers small "$TEST_DIR/small.tar"
+	shell_layer "$TEST_DIR/shells.tar"
+	run_image() { # NAME WANTED CONFIG
+		image "$1" "$TEST_DIR/small.tar" "$TEST_DIR/shells.tar" --config "{\"config\": $3}" >/dev/null
+		run ward run -q --rm -t "oci:$TEST_DIR/images/$1" shell -- -c 'echo sh of $0'
+		assert_status 0
+		assert_equal "$output" "$2"
+	}
+	# The control: bash, where there is one.
+	small --config '{"config": {"Cmd": ["/bin/true"]}}'
+	run ward run -q --rm -t "oci:$TEST_DIR/images/small" shell -- -c 'echo sh of $0'
+	assert_equal "$output" "sh of /bin/sh"
+	ward run -q --dry-run --json -t "oci:$TEST_DIR/images/small" shell | jq -e '.command == ["bash"]'
+	run_image none "sh of sh" '{}'
+	run_image ash "this is ash -c echo sh of \$0" '{"Cmd": ["/bin/ash"]}'
+	run_image login "this is fish -l -c echo sh of \$0" '{"Entrypoint": ["fish"], "Cmd": ["-l"]}'
+	# Not a shell for people, one that is not there, one of the directory where it starts.
+	run_image server "sh of sh" '{"Cmd": ["ash", "-c", "exec server"]}'
+	run_image gone "sh of sh" '{"Cmd": ["/opt/zsh"]}'
+	run_image relative "sh of sh" '{"Cmd": ["./ash"]}'
+	run_image other "sh of sh" '{"Entrypoint": ["/bin/true"], "Cmd": ["/bin/ash"]}'
+	# The login shell of exec, and what other agents need is not made up for.
+	ward run -q -t "oci:$TEST_DIR/images/none" --name box shell -- -c true
+	run ward exec -i box <<<'echo "login $0"'
+	assert_equal "$output" "login -sh"
+	run ward run -q --rm -t "oci:$TEST_DIR/images/none" claude
+	assert_status 127
+	assert_output_has "the claude binary was not found"
+}
+
+@test "templates that are not here: every command says so, and how to get them" {
+	local action
+	for action in "rm" "inspect" "push" "save -o x.tar"; do
+		# shellcheck disable=SC2086 # words
+		run ward template $action example.com/missing:1
+		assert_status 1
+		assert_output_has "ward: no template 'example.com/missing:1'"
+		assert_output_has "hint: ward template ls, or: ward template pull example.com/missing:1"
+	done
+	run ward template push "oci:$TEST_DIR/nothing" localhost:5000/x:1
+	assert_status 1
+	assert_output_has "no template"
+}

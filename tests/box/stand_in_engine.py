@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A container engine as far as its socket goes.
 
-usage: stand_in_engine.py SOCKET LOG
+usage: stand_in_engine.py SOCKET LOG [ARCHIVE]
 
 Answers /_ping and /version; POST /echo sends everything back that comes until the end of input, and
-says so then; every request is a line in LOG, with the user and group that connected.
+says so then; GET /images/test:latest/get sends ARCHIVE, what docker save wrote, and of other images says
+that there is none; every request is a line in LOG, with the user and group that connected.
 """
 import os
 import socket
@@ -23,7 +24,7 @@ def answer(body, kind=b"application/json"):
             b"\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
 
 
-def serve(conn, log):
+def serve(conn, log, archive):
     pid, uid, gid = struct.unpack("iII", conn.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     data = b""
     while b"\r\n\r\n" not in data:
@@ -43,6 +44,17 @@ def serve(conn, log):
             if not rest:
                 break
         conn.sendall(b"end of input\n")
+    elif line.startswith(b"GET /images/test:latest/get ") and archive:
+        with open(archive, "rb") as f:
+            conn.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: application/x-tar\r\n\r\n")
+            conn.sendfile(f)
+    elif line.startswith(b"GET /images/broken:latest/get ") and archive:
+        with open(archive, "rb") as f:
+            conn.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: application/x-tar\r\n\r\n" + f.read(100000))
+    elif line.startswith(b"GET /images/odd:latest/get "):
+        conn.sendall(b'HTTP/1.0 500 Internal Server Error\r\n\r\n{"message":"it is\\u001b[31m broken"}')
+    elif line.startswith(b"GET /images/"):
+        conn.sendall(b'HTTP/1.0 404 Not Found\r\n\r\n{"message":"No such image"}')
     elif b"/version" in line:
         conn.sendall(answer(VERSION))
     else:
@@ -51,7 +63,8 @@ def serve(conn, log):
 
 
 def main():
-    path, log = sys.argv[1:]
+    path, log = sys.argv[1:3]
+    archive = sys.argv[3] if len(sys.argv) > 3 else None
     listener = socket.socket(socket.AF_UNIX)
     if os.path.exists(path):
         os.unlink(path)
@@ -60,7 +73,7 @@ def main():
     listener.listen(64)
     with open(log, "a", encoding="utf-8") as f:
         while True:
-            threading.Thread(target=serve, args=(listener.accept()[0], f), daemon=True).start()
+            threading.Thread(target=serve, args=(listener.accept()[0], f, archive), daemon=True).start()
 
 
 main()

@@ -88,7 +88,6 @@ teardown() {
 		assert_equal "${lines[1]}" "hint: $1"
 	}
 	refused "docker sandbox rm --all --force" reset -f
-	refused "docker sandbox cp SANDBOX:PATH - copies out of it" save one tag
 	refused "docker sandbox run --network PRESET --allow-host HOST --deny-host HOST AGENT" \
 		network proxy one --allow-host example.com
 	refused "docker save IMAGE -o FILE, then -t docker-archive:FILE" create --load-local-template shell .
