@@ -106,6 +106,7 @@ void spec_free(struct spec *s)
 	for (size_t i = 0; i < s->nvolumes; i++)
 		spec_volume_clear(&s->volumes[i]);
 	free(s->volumes);
+	spec_ports_clear(&s->ports);
 	strv_free(&s->kits);
 	strv_free(&s->kit_args);
 	strv_free(&s->hide);

@@ -63,6 +63,20 @@ struct spec_volume {
 	uint64_t ino;
 };
 
+/* A port of the box that can be reached on this machine; see port.c. */
+struct spec_port {
+	char *ip;	   /* of this machine, in its canonical form; NULL: 127.0.0.1 and ::1 */
+	uint16_t host;	   /* 0: any that is free */
+	uint16_t port;	   /* in the box */
+	uint16_t assigned; /* the one that was free last time; 0: none yet */
+	char *name;	   /* what the kit calls it, or NULL */
+};
+struct spec_ports {
+	struct spec_port *v;
+	size_t n;
+};
+enum { SPEC_PORTS_MAX = 64 };
+
 struct spec_limits { /* 0: the default */
 	uint64_t cpu_milli;
 	uint64_t memory;
@@ -92,6 +106,7 @@ struct spec {
 	enum policy_preset network;
 	struct strv allow_hosts;
 	struct strv deny_hosts;
+	struct spec_ports ports; /* what it starts with: --publish, and the kit's */
 	struct spec_limits limits;
 	struct strv labels; /* "K=V" */
 };
@@ -112,6 +127,31 @@ int spec_agent_config_parse(const char *s, enum spec_agent_config *ret); /* -EIN
  * bin, and etc); anything else is refused with a hint.
  */
 int spec_template_parse(const char *text, struct spec_template *ret, struct err *e);
+
+/* "[[IP:]HOSTPORT:]PORT[/tcp]". -EINVAL with e. */
+int spec_port_parse(const char *text, struct spec_port *ret, struct err *e);
+void spec_port_clear(struct spec_port *p);
+/* The port of this machine that it has, or had last; 0: none yet. */
+uint16_t spec_port_host(const struct spec_port *p);
+/* "127.0.0.1:80", "[::1]:80". */
+void spec_port_address(const char *ip, uint16_t port, struct buf *out);
+/* As spec_port_parse takes it, and as listings show it: "127.0.0.1:8080->3000/tcp". */
+void spec_port_text(const struct spec_port *p, struct buf *out);
+void spec_port_shown(const struct spec_port *p, struct buf *out);
+/* On every address of this machine? */
+bool spec_port_is_public(const struct spec_port *p);
+/* What the pattern leaves open (address, port of this machine) matches all. */
+bool spec_port_matches(const struct spec_port *p, const struct spec_port *pattern);
+bool spec_port_equal(const struct spec_port *a, const struct spec_port *b); /* as asked for */
+/* Takes p over, also when it fails: -EEXIST, -E2BIG. */
+int spec_ports_add(struct spec_ports *list, struct spec_port *p, struct err *e);
+/* Returns how many matched. */
+size_t spec_ports_remove(struct spec_ports *list, const struct spec_port *pattern);
+void spec_ports_copy(const struct spec_ports *from, struct spec_ports *ret);
+void spec_ports_clear(struct spec_ports *p);
+/* An array of objects; reading is as strict as spec_from_json. */
+struct json *spec_ports_to_json(const struct spec_ports *p);
+int spec_ports_from_json(const struct json *j, struct spec_ports *ret, struct err *e);
 
 struct spec_paths {	  /* what workspaces and volumes are checked against */
 	const char *home; /* the user's home, canonical */
@@ -313,6 +353,10 @@ struct kit_vars { /* what ${...} in seeds means */
 char *kit_file_render(const struct kit_file *f, const struct kit_vars *v);
 /* Path inside: ~ replaced by home. */
 char *kit_path(const char *path, const char *home);
+
+/* The TCP ports that a kit declares and the list does not have: on any free port of this machine.
+ */
+void spec_ports_of_kit(const struct kit *k, struct spec_ports *list);
 
 /* The rule set of a spec and its kit as policy_rules_write text; *ret is owned by the caller. */
 int spec_rules_text(const struct spec *s, const struct kit *k, char **ret, struct err *e);

@@ -129,6 +129,8 @@ FIELD_READER(field_refused);	/* an error with `reason` */
 
 /* No C0 or C1 control character and no DEL; `lines` lets newline and tab pass. */
 bool spec_text_is_clean(const char *s, bool lines);
+/* An IP address in its canonical form? 0 or -EINVAL. */
+int spec_port_check_ip(const char *ip);
 /* [A-Za-z_][A-Za-z0-9_]* of at most 256 bytes; n is the length. */
 bool spec_env_name_ok(const char *name, size_t n);
 

@@ -184,6 +184,20 @@ static const struct member volume_members_v[] = {
 };
 static const struct members volume_members = MEMBERS("volume", volume_members_v);
 
+static int check_port_name(const char *s)
+{
+	return spec_text_is_clean(s, false) ? 0 : -EINVAL;
+}
+
+static const struct member port_members_v[] = {
+	{ "ip", MEMBER_TEXT, offsetof(struct spec_port, ip), true, spec_port_check_ip },
+	{ "host", MEMBER_UINT16, offsetof(struct spec_port, host), true },
+	{ "port", MEMBER_UINT16, offsetof(struct spec_port, port) },
+	{ "assigned", MEMBER_UINT16, offsetof(struct spec_port, assigned), true },
+	{ "name", MEMBER_TEXT, offsetof(struct spec_port, name), true, check_port_name },
+};
+static const struct members port_members = MEMBERS("port", port_members_v);
+
 static const struct member limits_members_v[] = {
 	{ "cpu_milli", MEMBER_UINT, offsetof(struct spec_limits, cpu_milli), true },
 	{ "memory", MEMBER_UINT, offsetof(struct spec_limits, memory), true },
@@ -295,8 +309,14 @@ struct json *spec_to_json(const struct spec *s)
 			       sizeof(*s->workspaces)));
 	json_set(j, "volumes",
 		 array_to_json(&volume_members, s->volumes, s->nvolumes, sizeof(*s->volumes)));
+	json_set(j, "ports", spec_ports_to_json(&s->ports));
 	json_set(j, "limits", object_to_json(&limits_members, &s->limits));
 	return j;
+}
+
+struct json *spec_ports_to_json(const struct spec_ports *p)
+{
+	return array_to_json(&port_members, p->v, p->n, sizeof(*p->v));
 }
 
 struct json *spec_session_to_json(const struct spec_session *s)
@@ -454,11 +474,11 @@ static int read_members(const struct members *t, const struct json *j, void *obj
 	return 0;
 }
 
-/* A list of objects into a new array, which is in *ret and counted also when this fails. */
-static int read_array(const struct members *t, const struct json *spec, const char *name,
-		      size_t size, void *ret, size_t *ret_n, struct err *e)
+/* A list of objects (NULL: an empty one) into a new array, which is in *ret and counted also when
+ * this fails. */
+static int read_array(const struct members *t, const struct json *j, const char *name, size_t size,
+		      void *ret, size_t *ret_n, struct err *e)
 {
-	const struct json *j = json_get(spec, name);
 	size_t n = json_len(j);
 	char *array;
 
@@ -504,6 +524,25 @@ static int check_patterns(const struct strv *patterns, bool allow, struct err *e
 	return r;
 }
 
+int spec_ports_from_json(const struct json *j, struct spec_ports *ret, struct err *e)
+{
+	struct spec_ports p = { 0 };
+	int r = read_array(&port_members, j, "ports", sizeof(*p.v), &p.v, &p.n, e);
+
+	for (size_t i = 0; r == 0 && i < p.n; i++) {
+		if (p.v[i].port == 0)
+			r = err_set(e, ERR_CORRUPT, -EINVAL, "port: member 'port' is 0");
+	}
+	if (r == 0 && p.n > SPEC_PORTS_MAX)
+		r = err_set(e, ERR_CORRUPT, -EINVAL, "ports: too many entries");
+	if (r < 0) {
+		spec_ports_clear(&p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
 int spec_from_json(const struct json *j, struct spec **ret, struct err *e)
 {
 	struct spec *s = spec_new();
@@ -518,11 +557,13 @@ int spec_from_json(const struct json *j, struct spec **ret, struct err *e)
 	if (r == 0)
 		r = read_members(&template_members, json_get(j, "template"), &s->tmpl, e);
 	if (r == 0)
-		r = read_array(&workspace_members, j, "workspaces", sizeof(*s->workspaces),
-			       &s->workspaces, &s->nworkspaces, e);
+		r = read_array(&workspace_members, json_get(j, "workspaces"), "workspaces",
+			       sizeof(*s->workspaces), &s->workspaces, &s->nworkspaces, e);
 	if (r == 0)
-		r = read_array(&volume_members, j, "volumes", sizeof(*s->volumes), &s->volumes,
-			       &s->nvolumes, e);
+		r = read_array(&volume_members, json_get(j, "volumes"), "volumes",
+			       sizeof(*s->volumes), &s->volumes, &s->nvolumes, e);
+	if (r == 0)
+		r = spec_ports_from_json(json_get(j, "ports"), &s->ports, e);
 	if (r == 0 && json_get(j, "limits"))
 		r = read_members(&limits_members, json_get(j, "limits"), &s->limits, e);
 	if (r == 0)

@@ -28,6 +28,7 @@ static const char full[] =
 	"\"readonly\":false},{\"path\":\"/w two\",\"dev\":1,\"ino\":2,\"readonly\":true}],"
 	"\"volumes\":[{\"source\":\"/s\",\"target\":\"/t\",\"readonly\":true,\"is_dir\":false,"
 	"\"dev\":3,\"ino\":4}],"
+	"\"ports\":[{\"ip\":null,\"host\":8080,\"port\":3000,\"assigned\":0,\"name\":null}],"
 	"\"limits\":{\"cpu_milli\":1500,\"memory\":1073741824,\"pids\":100,\"disk\":0}}";
 
 static struct spec *read_spec(const char *text, struct err *e)
