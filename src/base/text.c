@@ -449,3 +449,22 @@ uint64_t text_fnv1a(const void *p, size_t n)
 		hash = (hash ^ bytes[i]) * 0x100000001b3U;
 	return hash;
 }
+
+void text_shell_word(struct buf *out, const char *s)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_./:@%+,=-";
+
+	if (s[0] != '\0' && strspn(s, plain) == strlen(s)) {
+		buf_puts(out, s);
+		return;
+	}
+	buf_putc(out, '\'');
+	for (; *s != '\0'; s++) {
+		if (*s == '\'')
+			buf_puts(out, "'\\''");
+		else
+			buf_putc(out, *s);
+	}
+	buf_putc(out, '\'');
+}

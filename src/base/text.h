@@ -50,6 +50,8 @@ void text_escape(struct buf *out, const char *s, size_t n, size_t max);
 /* The same as a new string (max 4096 bytes of input); for messages. */
 char *text_escaped(const char *s);
 
+/* Append a word so that a POSIX shell reads it as it is: in quotes when it needs them. */
+void text_shell_word(struct buf *out, const char *s);
 /* The candidate nearest to `word` (edit distance <= max(1, len/3)), or NULL. */
 const char *text_nearest(const char *word, const char *const *candidates, size_t n);
 

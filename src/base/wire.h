@@ -47,11 +47,11 @@ void wire_msg_clear(struct wire_msg *m);
 /* supervisor -> proxy and back; the proxy's end is fd 3. */
 enum proxy_wire {
 	PROXY_WIRE_LISTEN = 1, /* fds[0]: socket inside the box; arg: enum proxy_entry */
-	PROXY_WIRE_RULES, /* fds[0]: sealed memfd with a rule set (policy_rules_read); replaces all
-			   */
-	PROXY_WIRE_LOG, /* fds[0]: append-only file for connection records; [1]: /etc/hosts-like no
-			 */
-	PROXY_WIRE_GO,	/* everything given: confine yourself and serve */
+	PROXY_WIRE_RULES,  /* fds[0]: sealed memfd with a rule set (policy_rules_read); replaces all
+			    */
+	PROXY_WIRE_LOG,	   /* fds[0]: append-only file for connection records; payload: the name of
+			      the sandbox, for what people are told */
+	PROXY_WIRE_GO,	   /* everything given: confine yourself and serve */
 	PROXY_WIRE_READY,  /* proxy -> supervisor: confined and serving */
 	PROXY_WIRE_FAILED, /* proxy -> supervisor: payload is a struct err */
 	PROXY_WIRE_DENIED, /* proxy -> supervisor: payload is one line of text for the user's

@@ -46,6 +46,15 @@ struct cli_values {
 	bool raw;
 	bool no_trunc;
 	bool docker_socket;
+	bool denied;
+	bool apply;
+	bool global;
+	const char *sandbox;
+	const char *method;
+	const char *path;
+	const char *host;
+	const char *since;
+	const char *limit;
 	const char *format;
 	const char *name;
 	const char *template;
@@ -69,6 +78,7 @@ struct cli_values {
 	struct strv filter;
 	struct strv kit;
 	struct strv kit_arg;
+	struct strv resource;
 };
 
 struct cli;
@@ -407,6 +417,19 @@ int cmd_template(struct cli *c, struct err *e);
 int template_save(struct cli *c, struct err *e);
 int template_load(struct cli *c, struct err *e);
 int cmd_volume(struct cli *c, struct err *e);
+int cmd_policy(struct cli *c, struct err *e);
+/* policy_show.c, policy_log.c, policy_learn.c: actions of cmd_policy */
+int policy_ls(struct cli *c, struct err *e);
+int policy_check(struct cli *c, struct err *e);
+int policy_log(struct cli *c, struct err *e);
+int policy_learn(struct cli *c, struct err *e);
+/* cmd_policy.c: change the policy file of a sandbox (NULL: the user's), tell who is concerned, and
+ * say what was done. Returns an exit code or -errno. */
+int policy_change(struct cli *c, struct sandbox *box, const struct engine_policy_change *change,
+		  struct err *e);
+/* The rules of a sandbox (NULL: what every new one gets) as they are now. */
+int policy_effective(struct cli *c, const struct sandbox *box, struct policy_rules **ret,
+		     struct err *e);
 int cmd_version(struct cli *c, struct err *e);
 int cmd_help(struct cli *c, struct err *e);
 int cmd_completion(struct cli *c, struct err *e);

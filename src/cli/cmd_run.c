@@ -15,11 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cli_internal.h"
 
-enum { CREATE_ROUNDS = 10, ID_BYTES = 16, SHOWN_MAX = 4096 };
+enum { CREATE_ROUNDS = 10, ID_BYTES = 16, SHOWN_MAX = 4096, POLICY_BYTES_MAX = 1 << 20 };
 
 struct launch {
 	struct run_request q;
@@ -281,8 +282,11 @@ static int create(struct cli *c, struct launch *l, struct spec *s, struct err *e
 static int recreate(struct cli *c, struct launch *l, struct err *e)
 {
 	struct spec *s = NULL;
+	auto_buf policy = BUF_INIT;
 	int r;
 
+	/* Rules that were given since belong to it like the settings that stay. */
+	(void)fs_read_at(l->sandbox->dirfd, SPEC_POLICY_FILE, POLICY_BYTES_MAX, &policy, NULL);
 	if (l->by_name)
 		r = run_spec_override(c, &l->q, l->sandbox, &s, e);
 	else
@@ -299,7 +303,11 @@ static int recreate(struct cli *c, struct launch *l, struct err *e)
 		return r;
 	}
 	term_debug(c, "removed sandbox %s to make it anew", s->name);
-	return create(c, l, s, e);
+	r = create(c, l, s, e);
+	if (r == 0 && policy.len)
+		r = fs_replace_at(l->sandbox->dirfd, SPEC_POLICY_FILE, policy.data, policy.len,
+				  0600, false, e);
+	return r;
 }
 
 static int report_difference(struct cli *c, struct launch *l, struct err *e)

@@ -22,8 +22,8 @@ struct foreign {
 
 static const struct foreign words[] = {
 	{ NULL, "reset", "there is no state besides the sandboxes", "%P rm --all --force" },
-	{ NULL, "network", "rules are given when the sandbox is made",
-	  "%P run --network PRESET --allow-host HOST --deny-host HOST AGENT" },
+	{ NULL, "network", "rules are kept by policy",
+	  "%P policy allow|deny --sandbox SANDBOX HOST, policy init --sandbox SANDBOX PRESET" },
 	{ NULL, "diagnose", "every start checks this machine and names the cure",
 	  "%P run shell -- -c true" },
 	{ "run", "load-local-template", "images come from files and registries",

@@ -218,6 +218,7 @@ static int set_network(struct cli *c, struct spec *s, struct err *e)
 	if (!preset && c->engine.config)
 		preset = c->engine.config->network;
 	s->network = POLICY_BALANCED;
+	s->network_default = !c->v.network;
 	if (preset && policy_preset_parse(preset, &s->network) < 0) {
 		auto_free char *shown = text_escaped(preset);
 
@@ -516,8 +517,10 @@ int run_spec_override(struct cli *c, struct run_request *q, const struct sandbox
 		}
 		if (v->hide.n)
 			SWAP(s->hide, given->hide);
-		if (v->network)
+		if (v->network) {
 			s->network = given->network;
+			s->network_default = false;
+		}
 		if (v->allow_host.n)
 			SWAP(s->allow_hosts, given->allow_hosts);
 		if (v->deny_host.n)

@@ -348,6 +348,57 @@ static const struct option template_options[] = {
 	OPTION_DEBUG,
 	OPTION_HELP,
 };
+static const struct option policy_options[] = {
+	{ .name = "sandbox",
+	  .letter = 's',
+	  .type = OPTION_STRING,
+	  .offset = VALUE(sandbox),
+	  .arg = "SANDBOX",
+	  .complete = COMPLETE_SANDBOX,
+	  .help = "Rules of this sandbox only (default: of every sandbox)" },
+	{ .name = "global",
+	  .letter = 'g',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(global),
+	  .help = "Rules of every sandbox; the default, as Docker's command calls it" },
+	{ .name = "method",
+	  .type = OPTION_STRING,
+	  .offset = VALUE(method),
+	  .arg = "METHOD[,METHOD]",
+	  .help = "allow, deny, rm, check: only these methods of HTTP requests" },
+	{ .name = "path",
+	  .type = OPTION_STRING,
+	  .offset = VALUE(path),
+	  .arg = "PATH",
+	  .help = "allow, deny, rm, check: only these paths; * is within one segment, ** any "
+		  "depth" },
+	{ .name = "resource",
+	  .type = OPTION_LIST,
+	  .offset = VALUE(resource),
+	  .arg = "RULE",
+	  .help = "rm: the rule, as Docker's command calls it" },
+	{ .name = "all",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(all),
+	  .help = "ls: also the rules of the preset" },
+	{ .name = "follow",
+	  .letter = 'f',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(follow),
+	  .help = "log: go on as records come; reset: the same as --force" },
+	{ .name = "force",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(force),
+	  .help = "reset: no question is asked" },
+	{ .name = "quiet",
+	  .letter = 'q',
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(quiet),
+	  .help = "No remarks on standard error" },
+	OPTION_JSON,
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
 static const struct option volume_options[] = {
 	OPTION_JSON,
 	OPTION_FORCE("No question is asked; one that is not there is no error"),
@@ -420,6 +471,17 @@ static const struct verb_example template_examples[] = {
 	{ "template rm python:3-slim", "remove one that no sandbox uses" },
 	{ "template save my-sandbox my/tools:1", "a template with what was installed there" },
 	{ "template save -o python.tar python:3-slim", "a file for another machine" },
+};
+static const struct verb_example policy_examples[] = {
+	{ "policy allow api.example.com", "for every sandbox, at once also in running ones" },
+	{ "policy allow --sandbox review '*.example.org:8443' localhost:5432",
+	  "subdomains, and a service of this machine, for one sandbox" },
+	{ "policy allow --method GET --path '/repos/**' api.example.com",
+	  "only these requests, where HTTP is not encrypted" },
+	{ "policy check --sandbox review registry.example.com",
+	  "is it allowed, and by which rule" },
+	{ "policy ls review", "the rules that count there, and where they come from" },
+	{ "policy init locked", "nothing but what a kit and your rules allow" },
 };
 static const struct verb_example volume_examples[] = {
 	{ "volume ls", "which agents are logged in" },
@@ -511,6 +573,21 @@ static const char template_text[] =
 	"save -o FILE writes a template to a file, an OCI archive, and load brings it back, here "
 	"or on another machine, under the name that the file gives it or another NAME. load also "
 	"takes what docker save wrote.";
+static const char policy_text[] =
+	"Which hosts sandboxes may reach: the preset, the kit's hosts, the options that a sandbox "
+	"was made with, and the rules in two files policy.yaml, yours (~/.config/ward) and the "
+	"sandbox's. All count together; deny beats allow. A rule is HOST[:PORT], *.HOST (one "
+	"label), **.HOST (any depth), ** (every public name), an address or a block [:PORT], or "
+	"localhost:PORT (a service of this machine, inside host.ward.internal:PORT); behind it "
+	"methods and a path may follow.\n\n"
+	"allow, deny and rm change a file and tell the running sandboxes, which take the rules at "
+	"once: connections that are not allowed any more are cut. A file may be edited by hand; "
+	"running sandboxes notice. A bad one changes nothing in them, and none is started with "
+	"it.\n\n"
+	"init sets the preset (open, balanced, locked or audit): of one sandbox with --sandbox, "
+	"else of all that were made without --network. ls lists rules and their origin. check "
+	"says what would become of a connection, and exits with 1 when it is denied. reset "
+	"removes a file.";
 static const char volume_text[] =
 	"An agent's volume holds the files of its login. They appear in every sandbox of that "
 	"agent "
@@ -686,6 +763,19 @@ const struct verb cli_verbs[] = {
 	  .max = UINT_MAX,
 	  .words = "pull|push|ls|inspect|rm|prune|save|load",
 	  .run = cmd_template },
+	{ .name = "policy",
+	  .operands = "init [PRESET] | allow RULE... | deny RULE... | rm RULE... | ls [SANDBOX] | "
+		      "check HOST[:PORT] | reset",
+	  .summary = "Say which hosts may be reached",
+	  .text = policy_text,
+	  TABLE(policy_options),
+	  EXAMPLES(policy_examples),
+	  .see_also = "run inspect",
+	  .exits = VERB_EXITS_THINGS,
+	  .min = 1,
+	  .max = UINT_MAX,
+	  .words = "init|allow|deny|rm|ls|check|reset",
+	  .run = cmd_policy },
 	{ .name = "volume",
 	  .operands = "ls | rm AGENT...",
 	  .summary = "List the agents' logins, or log out",

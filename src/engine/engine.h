@@ -148,6 +148,16 @@ struct engine_ops {
 	 */
 	int (*save)(struct engine_context *c, const struct sandbox *s, const char *reference,
 		    struct engine_saved *ret, struct err *e);
+	/* The network rules of a sandbox as they are now, as policy_rules_write text; the caller
+	 * owns *ret. */
+	int (*rules)(struct engine_context *c, const struct sandbox *s, char **ret, struct err *e);
+	/*
+	 * Make a running sandbox look at its policy files: ask (-ENOTCONN without a message when it
+	 * does not run), and with the descriptor answer, which waits until the rules are in force.
+	 */
+	int (*policy_ask)(struct engine_context *c, const struct sandbox *s, int *ret_fd,
+			  struct err *e);
+	int (*policy_answer)(struct engine_context *c, int fd, struct err *e);
 	/* Delete everything but the workspace. A box in which something runs is stopped when
 	 * `force`, else refused (-EBUSY); one that only idles is stopped in any case. */
 	int (*remove)(struct engine_context *c, struct sandbox *s, bool force, struct err *e);
@@ -157,6 +167,20 @@ extern const struct engine_ops engine_native;
 /* What a new sandbox of this spec gets of the user's own configuration: lines for people. */
 void engine_user_config_notes(const struct engine_context *c, const struct spec *s,
 			      const struct kit *k, struct strv *ret);
+
+/* policy.c: changes of a policy file. dir: the configuration directory or a sandbox's. */
+struct engine_policy_change {
+	enum spec_policy_change what;
+	struct strv values;
+};
+/* All values or, with an error, none. *ret_done gets those that changed something. */
+int engine_policy_change(const char *dir, const struct engine_policy_change *change,
+			 struct strv *ret_done, struct err *e);
+int engine_policy_reset(const char *dir, bool *ret_removed, struct err *e);
+/* The rules for a spec and its kit with the files as they are, as policy_rules_write text. s NULL:
+ * what every new sandbox gets; dir NULL: no sandbox yet. The caller owns *ret. */
+int engine_policy_text(struct engine_context *c, const struct spec *s, const struct kit *k,
+		       const char *dir, char **ret, struct err *e);
 
 /* Where a helper of Ward's is installed (ward-registry, ward-image, ...). Owned by the caller. */
 int engine_helper(const char *name, char **ret, struct err *e);

@@ -160,6 +160,12 @@ char *user_config_notes(const struct user_config *u, const char *notes);
 int user_config_copy(struct engine_context *c, const struct sandbox *s, const struct user_config *u,
 		     struct err *e);
 
+/* policy.c: of struct engine_ops */
+int native_rules(struct engine_context *c, const struct sandbox *s, char **ret, struct err *e);
+int native_policy_ask(struct engine_context *c, const struct sandbox *s, int *ret_fd,
+		      struct err *e);
+int native_policy_answer(struct engine_context *c, int fd, struct err *e);
+
 /* native_logs.c */
 int native_sessions(struct engine_context *c, const struct sandbox *s, struct json **ret,
 		    struct err *e);

@@ -94,7 +94,7 @@ static int native_plan(struct engine_context *c, const struct spec *s, const str
 	struct json *j;
 	int r;
 
-	r = spec_rules_text(s, k, &rules, e);
+	r = engine_policy_text(c, s, k, dir, &rules, e);
 	if (r < 0)
 		return r;
 	r = native_config(c, s, k, dir, &b, e);
@@ -227,7 +227,7 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 {
 	struct native_loaded l = { 0 };
 	struct box_config *b = NULL;
-	auto_free char *rules = NULL;
+	struct spec_rules_base rules = { 0 };
 	auto_free char *init_path = NULL;
 	auto_free char *proxy_path = NULL;
 	struct supervise_credentials credentials = { 0 };
@@ -240,7 +240,7 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 	for (size_t i = 0; r == 0 && i < l.spec->nworkspaces; i++)
 		r = check_workspace(&l.spec->workspaces[i], e);
 	if (r == 0)
-		r = spec_rules_text(l.spec, l.kit, &rules, e);
+		r = spec_rules_base(l.spec, l.kit, &rules, e);
 	if (r == 0)
 		r = native_image_ready(c, l.spec, e);
 	if (r == 0)
@@ -258,7 +258,9 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 	if (r == 0) {
 		p = (struct supervise_params){ .sandbox = s,
 					       .config = b,
-					       .rules = rules,
+					       .rules = &rules,
+					       .config_dir = c->paths.config,
+					       .name = l.spec->name,
 					       .init_path = init_path,
 					       .proxy_path = proxy_path,
 					       .grace_seconds = c->config->grace_seconds,
@@ -268,6 +270,7 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 			(void)unlinkat(s->dirfd, NATIVE_UNFILLED, 0);
 	}
 	supervise_credentials_clear(&credentials);
+	spec_rules_base_clear(&rules);
 	box_config_free(b);
 	native_loaded_clear(&l);
 	return r;
@@ -553,5 +556,8 @@ const struct engine_ops engine_native = {
 	.stop = native_stop,
 	.log_out = native_log_out,
 	.save = native_save,
+	.rules = native_rules,
+	.policy_ask = native_policy_ask,
+	.policy_answer = native_policy_answer,
 	.remove = native_remove,
 };

@@ -214,7 +214,8 @@ static void answer_denied(struct conn *c)
 	struct buf target = BUF_INIT, hint = BUF_INIT;
 
 	log_target(&c->req.host, c->req.port, &target);
-	log_hint(&c->req.host, c->req.port, &c->verdict, &c->peer, &hint);
+	policy_hint(&c->req.host, c->req.port, &c->verdict, (const struct sockaddr *)&c->peer,
+		    c->proxy->sandbox, &hint);
 	conn_record(c, "deny", c->verdict.reason);
 	proxy_notice(c->proxy, buf_str(&target), c->verdict.reason);
 	answer(c, &(struct reply){ .status = 403,

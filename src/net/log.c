@@ -6,7 +6,6 @@
  * A record is one JSON object on one line, written with one write(2) to a file opened for
  * appending, so that records of several writers cannot mix.
  */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -64,46 +63,6 @@ void log_target(const struct policy_host *host, uint16_t port, struct buf *out)
 	bool v6 = host->kind == POLICY_HOST_V6;
 
 	buf_printf(out, "%s%s%s:%u", v6 ? "[" : "", host->name, v6 ? "]" : "", (unsigned)port);
-}
-
-static bool is_localhost(const struct policy_host *host)
-{
-	return host->kind == POLICY_HOST_NAME &&
-	       (strcmp(host->name, "localhost") == 0 ||
-		strcmp(host->name, POLICY_HOST_ALIAS) == 0 ||
-		strcmp(host->name, POLICY_HOST_ALIAS_DOCKER) == 0);
-}
-
-void log_hint(const struct policy_host *host, uint16_t port, const struct policy_verdict *v,
-	      const struct sockaddr_storage *addr, struct buf *out)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if (v->rule[0] != '\0') {
-		buf_printf(out, "the rule 'deny %s' of %s decides; remove it there", v->rule,
-			   v->origin);
-		return;
-	}
-	buf_puts(out, "on the host: ward run --recreate --allow-host ");
-	if (is_localhost(host))
-		buf_printf(out, "localhost:%u", (unsigned)port);
-	else if (host->kind == POLICY_HOST_NAME && (port == 80 || port == 443))
-		buf_puts(out, host->name);
-	else
-		log_target(host, port, out);
-	if (host->kind == POLICY_HOST_NAME && addr->ss_family == AF_INET)
-		buf_printf(out, " --allow-host %s:%u",
-			   inet_ntop(AF_INET,
-				     &((const struct sockaddr_in *)(const void *)addr)->sin_addr,
-				     text, sizeof(text)),
-			   (unsigned)port);
-	else if (host->kind == POLICY_HOST_NAME && addr->ss_family == AF_INET6)
-		buf_printf(out, " --allow-host [%s]:%u",
-			   inet_ntop(AF_INET6,
-				     &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr,
-				     text, sizeof(text)),
-			   (unsigned)port);
-	buf_puts(out, " AGENT");
 }
 
 static const char *status_text(int status)

@@ -291,9 +291,6 @@ struct record {
 };
 /* One line, one write. fd -1: nothing. */
 void log_record(int fd, const struct record *r);
-/* What would allow it. addr: the address that the name led to and that was denied, or zero. */
-void log_hint(const struct policy_host *host, uint16_t port, const struct policy_verdict *v,
-	      const struct sockaddr_storage *addr, struct buf *out);
 /* "HOST:PORT" as people write it. */
 void log_target(const struct policy_host *host, uint16_t port, struct buf *out);
 /* A whole response of our own. target NULL: not about a target. */
@@ -418,6 +415,7 @@ struct proxy {
 	struct loop *loop;
 	int wire;
 	int log;
+	char sandbox[64];	    /* its name, for hints; "" when nobody said */
 	struct policy_rules *rules; /* NULL denies everything */
 	struct resolver *resolver;
 	int routes; /* own_address_open */

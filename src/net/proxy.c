@@ -148,6 +148,7 @@ static int take_log(struct proxy *p, struct wire_msg *m, struct err *e)
 	if (p->log >= 0)
 		close(p->log);
 	p->log = fd;
+	snprintf(p->sandbox, sizeof(p->sandbox), "%.63s", m->data);
 	return 0;
 }
 

@@ -144,6 +144,19 @@ bool policy_address_special(const struct sockaddr *addr);
  */
 bool policy_name_is_localhost(const char *name);
 
+/*
+ * Append the command that would allow what was refused, or what stands in the way. addr: the
+ * address that the name led to and that was denied, or NULL. sandbox: its name, or "" for every
+ * sandbox.
+ */
+void policy_hint(const struct policy_host *host, uint16_t port, const struct policy_verdict *v,
+		 const struct sockaddr *addr, const char *sandbox, struct buf *out);
+
+/* Origins of rules that people can change: what refuses says how. */
+#define POLICY_ORIGIN_USER	"policy.yaml"
+#define POLICY_ORIGIN_SANDBOX	"policy.yaml of the sandbox"
+#define POLICY_ORIGIN_DENY_HOST "--deny-host"
+
 /* Names under which a box reaches services of the host. */
 #define POLICY_HOST_ALIAS	 "host.ward.internal"
 #define POLICY_HOST_ALIAS_DOCKER "host.docker.internal"

@@ -104,6 +104,7 @@ struct spec {
 	struct strv kit_args; /* "NAME=VALUE" or "KIT.NAME=VALUE": given with --kit-arg */
 	bool docker_socket;   /* --mount-docker-socket */
 	enum policy_preset network;
+	bool network_default; /* nobody chose it: the user's policy file may */
 	struct strv allow_hosts;
 	struct strv deny_hosts;
 	struct spec_ports ports; /* what it starts with: --publish, and the kit's */
@@ -358,8 +359,55 @@ char *kit_path(const char *path, const char *home);
  */
 void spec_ports_of_kit(const struct kit *k, struct spec_ports *list);
 
-/* The rule set of a spec and its kit as policy_rules_write text; *ret is owned by the caller. */
-int spec_rules_text(const struct spec *s, const struct kit *k, char **ret, struct err *e);
+/*
+ * Network rules in files, policy.yaml: the user's in the configuration directory, and one in a
+ * sandbox's directory.  See policy_file.c.
+ */
+#define SPEC_POLICY_FILE "policy.yaml"
+struct spec_policy {
+	bool has_preset;
+	enum policy_preset preset;
+	struct strv allow; /* as written */
+	struct strv deny;
+};
+void spec_policy_clear(struct spec_policy *p);
+/* -EINVAL, "ORIGIN:LINE: WHY". */
+int spec_policy_parse(const char *text, size_t n, const char *origin, struct spec_policy *ret,
+		      struct err *e);
+/* DIR/policy.yaml; a missing one is empty. */
+int spec_policy_read(const char *dir, struct spec_policy *ret, struct err *e);
+enum spec_policy_change {
+	SPEC_POLICY_ALLOW,  /* value: a canonical rule */
+	SPEC_POLICY_DENY,   /* the same */
+	SPEC_POLICY_REMOVE, /* one line with that rule, of allow before deny */
+	SPEC_POLICY_PRESET, /* value: its name */
+};
+/*
+ * Change the text of a policy file, which keeps its comments and order. *ret_changed is false when
+ * nothing was to be done. -EINVAL, and the text stays, for a bad file or one that is not written
+ * line by line. Pure.
+ */
+int spec_policy_edit(struct buf *text, const char *origin, enum spec_policy_change what,
+		     const char *value, bool *ret_changed, struct err *e);
+
+/* What of a sandbox's rules does not change while it lives. */
+struct spec_rules_base {
+	enum policy_preset preset;
+	bool preset_default;
+	char *fixed; /* of its kit and its options, as policy_rules_write text */
+};
+int spec_rules_base(const struct spec *s, const struct kit *k, struct spec_rules_base *ret,
+		    struct err *e);
+void spec_rules_base_clear(struct spec_rules_base *b);
+/* The preset that counts. */
+enum policy_preset spec_rules_preset(const struct spec_rules_base *b,
+				     const struct spec_policy *user, const struct spec_policy *own);
+/* Append the whole rule set as policy_rules_write text. */
+int spec_rules_join(const struct spec_rules_base *b, const struct spec_policy *user,
+		    const struct spec_policy *own, struct buf *out, struct err *e);
+/* The same with the files as they are now. sandbox_dir may be NULL. *ret is owned by the caller. */
+int spec_rules_text(const struct spec_rules_base *b, const char *config_dir,
+		    const char *sandbox_dir, char **ret, struct err *e);
 
 /*
  * A program to run in a sandbox: what `run`, `exec` and `attach` ask for.  argv[0] is looked up in

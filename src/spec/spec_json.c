@@ -151,6 +151,7 @@ static const struct member spec_members_v[] = {
 	{ "docker_socket", MEMBER_BOOL, offsetof(struct spec, docker_socket), true },
 	{ "network", MEMBER_ENUM, offsetof(struct spec, network),
 	  ENUM(network_name, POLICY_PRESET_MAX) },
+	{ "network_default", MEMBER_BOOL, offsetof(struct spec, network_default), true },
 	{ "allow_hosts", MEMBER_STRV, offsetof(struct spec, allow_hosts), true },
 	{ "deny_hosts", MEMBER_STRV, offsetof(struct spec, deny_hosts), true },
 	{ "labels", MEMBER_STRV, offsetof(struct spec, labels), true, check_label },

@@ -310,6 +310,33 @@ static int on_stop(struct client *c, struct wire_msg *m)
 	return 0;
 }
 
+static int on_policy(struct client *c, struct wire_msg *m)
+{
+	struct err e = ERR_INIT;
+
+	(void)m;
+	if (policy_files_reload(c->sup, &e) < 0)
+		client_error(c, &e);
+	else if (c->sup->proxy.untaken > 0)
+		c->waits_rules = true;
+	else
+		client_send(c, CONTROL_OK, 0, NULL, 0);
+	return 0;
+}
+
+void control_rules_taken(struct supervisor *sup, const struct err *why)
+{
+	for (struct client *c = sup->clients; c; c = c->next) {
+		if (!c->waits_rules)
+			continue;
+		c->waits_rules = false;
+		if (why)
+			client_error(c, why);
+		else
+			client_send(c, CONTROL_OK, 0, NULL, 0);
+	}
+}
+
 static int copy(struct client *c, struct wire_msg *m, enum start_op op)
 {
 	struct spec_session spec = { .kind = SPEC_SESSION_EXEC };
@@ -368,6 +395,7 @@ static const struct request {
 	[CONTROL_COPY_OUT] = { on_copy_out, 1, 4096, 0 },
 	[CONTROL_COPY_IN] = { on_copy_in, 1, 4096, 0 },
 	[CONTROL_LEAVE] = { on_leave, 0, 0, 0 },
+	[CONTROL_POLICY] = { on_policy, 0, 0, 0 },
 };
 
 int control_check(uint16_t type, size_t len, size_t nfds)

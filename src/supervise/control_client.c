@@ -22,7 +22,7 @@
 #include "base/text.h"
 #include "supervise/supervise_internal.h"
 
-enum { DOCUMENT_MAX = 16 << 20, COPY_BLOCK = 65536 };
+enum { DOCUMENT_MAX = 16 << 20, COPY_BLOCK = 65536, POLICY_WAIT_MS = 5000 };
 
 static int not_running(struct err *e)
 {
@@ -245,6 +245,25 @@ int control_sessions(int fd, struct json **ret, struct err *e)
 int control_info(int fd, struct json **ret, struct err *e)
 {
 	return document(fd, CONTROL_INFO, ret, e);
+}
+
+int control_policy_ask(int fd, struct err *e)
+{
+	return send_request(fd, CONTROL_POLICY, 0, NULL, 0, NULL, 0, e);
+}
+
+int control_policy_answer(int fd, struct err *e)
+{
+	auto_free struct wire_msg *m = xcalloc(1, sizeof(*m));
+	int r = wait_readable(fd, now_ms() + POLICY_WAIT_MS, e);
+
+	if (r == -ETIMEDOUT)
+		return err_set(e, ERR_CONFLICT, r, "its supervisor does not answer");
+	if (r == 0)
+		r = await(fd, CONTROL_OK, m, e);
+	if (r == 0)
+		wire_msg_clear(m);
+	return r;
 }
 
 int control_stop(int fd, unsigned grace_ms, bool only_idle, struct err *e)

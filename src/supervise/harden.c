@@ -11,7 +11,8 @@
  * and bring a list of permissions of their own.
  *
  * Landlock leaves it: writing below the sandbox's directory and its runtime directory; replacing
- * files in the directories that hold the agent's credential files; the box's devpts; reading and
+ * files in the directories that hold the agent's credential files; reading files of Ward's
+ * configuration directory, for the network rules; the box's devpts; reading and
  * executing system directories, which only a replaced proxy needs (its loader, libraries, resolver
  * configuration and certificates).  The user's home, other sandboxes and everything else on the
  * host are out of reach, for the proxy's successors as well.  no_new_privs goes with it.
@@ -97,7 +98,7 @@ static int landlock(struct supervisor *sup, struct err *e)
 	struct landlock_ruleset_attr attr = { .handled_access_fs = HANDLED };
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	auto_close int ruleset = -1;
-	const struct {
+	const struct { /* those with -1 are not there */
 		int fd;
 		uint64_t access;
 		const char *name;
@@ -108,6 +109,8 @@ static int landlock(struct supervisor *sup, struct err *e)
 		  "devpts" },
 		{ sup->proxy.exe_fd, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE,
 		  "proxy" },
+		{ sup->policy.config_fd, LANDLOCK_ACCESS_FS_READ_FILE, "configuration directory" },
+		{ sup->policy.target_fd, LANDLOCK_ACCESS_FS_READ_FILE, "policy file" },
 	};
 
 	if (abi < 1)
@@ -116,7 +119,7 @@ static int landlock(struct supervisor *sup, struct err *e)
 	if (ruleset < 0)
 		return err_sys(e, "Landlock");
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
-		if (add_rule(ruleset, own[i].fd, own[i].access) < 0)
+		if (own[i].fd >= 0 && add_rule(ruleset, own[i].fd, own[i].access) < 0)
 			return err_sys(e, "Landlock: %s", own[i].name);
 	}
 	for (size_t i = 0; credentials_store_fd(sup, i) >= 0; i++) {

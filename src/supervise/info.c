@@ -126,6 +126,8 @@ struct json *supervisor_info(const struct supervisor *sup)
 	json_set_uint(proxy, "restarts", sup->proxy.total_restarts);
 	json_set(j, "proxy", proxy);
 	json_set(j, "capture", capture(&sup->box.net));
+	json_set(j, "policy_problem",
+		 sup->policy.problem ? json_string(sup->policy.problem) : NULL);
 	json_set_uint(j, "sessions_started", sup->starts);
 	return j;
 }

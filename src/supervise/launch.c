@@ -54,7 +54,11 @@ void params_write(const struct supervise_params *p, struct buf *out)
 	json_set_string(j, "id", p->sandbox->id);
 	json_set_string(j, "dir", p->sandbox->dir);
 	json_set_string(j, "run_dir", p->sandbox->run_dir);
-	json_set_string(j, "rules", p->rules);
+	json_set_string(j, "name", p->name);
+	json_set_string(j, "preset", policy_preset_name(p->rules->preset));
+	json_set_bool(j, "preset_default", p->rules->preset_default);
+	json_set_string(j, "rules", p->rules->fixed);
+	json_set_string(j, "config_dir", p->config_dir);
 	json_set_string(j, "init_path", p->init_path);
 	json_set_string(j, "proxy_path", p->proxy_path);
 	json_set_uint(j, "grace_seconds", p->grace_seconds);
@@ -93,6 +97,17 @@ static int credentials_from_json(const struct json *j, struct supervise_credenti
 	return r;
 }
 
+static int rules_from_json(const struct json *j, struct spec_rules_base *ret, struct err *e)
+{
+	const char *preset;
+
+	if (json_get_string(j, "preset", &preset) < 0 ||
+	    policy_preset_parse(preset, &ret->preset) < 0 ||
+	    json_get_bool(j, "preset_default", &ret->preset_default) < 0)
+		return err_set(e, ERR_CORRUPT, -EINVAL, "supervisor parameters: no preset");
+	return get(j, "rules", &ret->fixed, e);
+}
+
 int params_read(int fd, struct params *ret, struct err *e)
 {
 	struct params p = { .sandbox = { .dirfd = SUPERVISOR_FD_DIR } };
@@ -109,7 +124,11 @@ int params_read(int fd, struct params *ret, struct err *e)
 	if (r == 0)
 		r = get(j, "run_dir", &p.sandbox.run_dir, e);
 	if (r == 0)
-		r = get(j, "rules", &p.rules, e);
+		r = get(j, "name", &p.name, e);
+	if (r == 0)
+		r = rules_from_json(j, &p.base, e);
+	if (r == 0)
+		r = get(j, "config_dir", &p.config_dir, e);
 	if (r == 0)
 		r = get(j, "init_path", &p.init_path, e);
 	if (r == 0)
@@ -133,7 +152,9 @@ void params_clear(struct params *p)
 	free(p->sandbox.id);
 	free(p->sandbox.dir);
 	free(p->sandbox.run_dir);
-	free(p->rules);
+	free(p->name);
+	spec_rules_base_clear(&p->base);
+	free(p->config_dir);
 	free(p->init_path);
 	free(p->proxy_path);
 	supervise_credentials_clear(&p->credentials);

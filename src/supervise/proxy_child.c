@@ -71,7 +71,6 @@ static int give_sockets(const struct box *box, int fd)
 
 static int give(struct supervisor *sup, int fd, struct err *e)
 {
-	const struct params *p = &sup->params;
 	auto_close int rules = -1;
 	auto_close int log = openat(sup->log_fd, "network.jsonl",
 				    O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -79,17 +78,18 @@ static int give(struct supervisor *sup, int fd, struct err *e)
 
 	if (log < 0)
 		return err_sys(e, "network log");
-	r = fs_sealed_memfd("ward-rules", p->rules, strlen(p->rules), &rules, e);
+	r = fs_sealed_memfd("ward-rules", sup->rules, strlen(sup->rules), &rules, e);
 	if (r < 0)
 		return r;
 	r = give_sockets(&sup->box, fd);
 	if (r == 0)
-		r = wire_send(fd, PROXY_WIRE_HOSTNAME, 0, p->config->hostname,
-			      strlen(p->config->hostname), NULL, 0);
+		r = wire_send(fd, PROXY_WIRE_HOSTNAME, 0, sup->params.config->hostname,
+			      strlen(sup->params.config->hostname), NULL, 0);
 	if (r == 0)
 		r = wire_send(fd, PROXY_WIRE_RULES, 0, NULL, 0, &rules, 1);
 	if (r == 0)
-		r = wire_send(fd, PROXY_WIRE_LOG, 0, NULL, 0, &log, 1);
+		r = wire_send(fd, PROXY_WIRE_LOG, 0, sup->params.name, strlen(sup->params.name),
+			      &log, 1);
 	if (r == 0)
 		r = wire_send(fd, PROXY_WIRE_GO, 0, NULL, 0, NULL, 0);
 	return r < 0 ? err_set(e, ERR_SYSTEM, r, "proxy: %s", strerror(-r)) : 0;
@@ -198,7 +198,11 @@ static void lost(struct supervisor *sup)
 	if (p->wire_fd >= 0)
 		close(p->wire_fd);
 	p->wire_fd = -1;
+	p->ready = false;
+	p->untaken = 0;
 	reap(p);
+	/* Nothing gets through until its successor serves, with the rules of now. */
+	control_rules_taken(sup, NULL);
 	if (now - p->window_start > WINDOW_MS) {
 		p->window_start = now;
 		p->restarts = 0;
@@ -209,6 +213,16 @@ static void lost(struct supervisor *sup)
 	supervisor_note(sup, "proxy ended; starting it again in %llu ms",
 			(unsigned long long)pause);
 	p->retry = loop_after(sup->loop, pause, on_retry, sup);
+}
+
+static void answered(struct supervisor *sup, const struct err *why)
+{
+	struct proxy_child *p = &sup->proxy;
+
+	if (p->untaken > 0)
+		p->untaken--;
+	if (p->untaken == 0 || why)
+		control_rules_taken(sup, why);
 }
 
 static void on_proxy(int fd, uint32_t events, void *arg)
@@ -225,6 +239,9 @@ static void on_proxy(int fd, uint32_t events, void *arg)
 		} else if (m->h.type == PROXY_WIRE_FAILED) {
 			failed(m, &e);
 			supervisor_note(sup, "%s", e.message);
+			answered(sup, &e);
+		} else if (m->h.type == PROXY_WIRE_TAKEN && m->h.arg == PROXY_WIRE_RULES) {
+			answered(sup, NULL);
 		}
 		wire_msg_clear(m);
 	} else if (r != -EAGAIN && r != -EINTR) {
@@ -238,6 +255,23 @@ int proxy_child_watch(struct supervisor *sup, struct err *e)
 	fcntl(sup->proxy.wire_fd, F_SETFL, O_NONBLOCK);
 	return loop_add(sup->loop, sup->proxy.wire_fd, EPOLLIN, on_proxy, sup, &sup->proxy.source,
 			e);
+}
+
+void proxy_child_rules(struct supervisor *sup)
+{
+	struct proxy_child *p = &sup->proxy;
+	auto_close int rules = -1;
+	struct err e = ERR_INIT;
+
+	if (p->wire_fd < 0)
+		return;
+	if (fs_sealed_memfd("ward-rules", sup->rules, strlen(sup->rules), &rules, &e) == 0 &&
+	    wire_send(p->wire_fd, PROXY_WIRE_RULES, 0, NULL, 0, &rules, 1) == 0) {
+		p->untaken++;
+		return;
+	}
+	/* Old rules must not stay in force: its successor starts with the new ones. */
+	lost(sup);
 }
 
 void proxy_child_stop(struct supervisor *sup)

@@ -50,7 +50,9 @@ char *supervise_credential_temporary(const char *file);
 struct supervise_params {
 	const struct sandbox *sandbox;
 	const struct box_config *config;
-	const char *rules;	/* policy_rules_write text */
+	const struct spec_rules_base *rules; /* joined with the policy files by the supervisor */
+	const char *config_dir;
+	const char *name;	/* of the sandbox: what refuses says how to allow it there */
 	const char *init_path;	/* libexec/ward/ward-init */
 	const char *proxy_path; /* libexec/ward/ward-proxy */
 	uint64_t grace_seconds; /* a box with nothing but init ends after this; 0: never */
@@ -95,6 +97,13 @@ int control_sessions(int fd, struct json **ret, struct err *e);
 /* JSON object of what is in force, measured: namespaces, id mode, seccomp, landlock, capabilities,
  * limits, init pid. */
 int control_info(int fd, struct json **ret, struct err *e);
+/*
+ * Look at the policy files now. ask sends, answer waits until the rules are in force (-ETIMEDOUT
+ * after some seconds), so that several boxes can be asked at once. An error is that of a bad file:
+ * the box keeps the rules it has.
+ */
+int control_policy_ask(int fd, struct err *e);
+int control_policy_answer(int fd, struct err *e);
 /* Programs get SIGTERM, after grace_ms SIGKILL through the end of the pid namespace; returns when
  * nothing is left. only_idle: -EBUSY, and nothing happens, when anything runs in it. */
 int control_stop(int fd, unsigned grace_ms, bool only_idle, struct err *e);

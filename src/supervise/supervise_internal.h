@@ -147,7 +147,8 @@ enum control_wire {
 	CONTROL_STOP,	  /* arg: grace in milliseconds, and CONTROL_STOP_IDLE */
 	CONTROL_COPY_OUT, /* arg: COPY_*; payload: path */
 	CONTROL_COPY_IN,
-	CONTROL_LEAVE, /* the client goes on purpose; arg: enum control_leave */
+	CONTROL_LEAVE,	/* the client goes on purpose; arg: enum control_leave */
+	CONTROL_POLICY, /* look at the policy files; OK when the rules are in force */
 	CONTROL_REQUEST_MAX,
 	/* supervisor -> client */
 	CONTROL_OK = 64,
@@ -348,8 +349,10 @@ enum { PARAMS_BYTES_MAX = 16 << 20 };
 
 struct params {			/* supervise_params as the supervisor reads them */
 	struct sandbox sandbox; /* id, dir, run_dir, dirfd */
+	char *name;
 	struct box_config *config;
-	char *rules;
+	struct spec_rules_base base;
+	char *config_dir;
 	char *init_path;
 	char *proxy_path;
 	uint64_t grace_seconds;
@@ -479,6 +482,7 @@ struct client {
 	bool start_detached;
 	bool hangs_up; /* said so when it left */
 	bool waits_stop;
+	bool waits_rules; /* for an answer to CONTROL_POLICY */
 	struct buf
 		pending; /* framed packets: uint32_t payload length, struct wire_header, payload */
 };
@@ -490,6 +494,8 @@ bool client_blocked(const struct client *c);
 /* What init answered to the client's request. */
 void client_started(struct client *c, struct session *s);
 void control_close(struct supervisor *sup);
+/* Answer those who wait for rules; why NULL: they are in force. */
+void control_rules_taken(struct supervisor *sup, const struct err *why);
 
 /* ward-proxy (proxy_child.c). */
 struct proxy_child {
@@ -503,12 +509,30 @@ struct proxy_child {
 	unsigned restarts;
 	unsigned total_restarts;
 	bool ready;
+	unsigned untaken; /* rule sets that were sent and not answered */
 };
 /* Blocks until it serves, at most 10 s. */
 int proxy_child_start(struct supervisor *sup, struct err *e);
 /* Watch it and replace it when it dies. */
 int proxy_child_watch(struct supervisor *sup, struct err *e);
 void proxy_child_stop(struct supervisor *sup);
+/* Send it sup->rules; control_rules_taken follows. A proxy that is being replaced gets them at its
+ * start. */
+void proxy_child_rules(struct supervisor *sup);
+
+/* policy_files.c: the rules that are in files. */
+struct policy_files {
+	int watch_fd;
+	int config_fd; /* the configuration directory, or -1 */
+	int target_fd; /* where a link policy.yaml leads, or -1 */
+	char *target;  /* its name there */
+	struct loop_source *timer;
+	char *problem; /* why the files do not count as they are; NULL: they do */
+};
+/* Watch, and read for the first time; a bad file is an error. */
+int policy_files_open(struct supervisor *sup, struct err *e);
+/* Read again; with an error nothing changes. */
+int policy_files_reload(struct supervisor *sup, struct err *e);
 
 /* engine_relay.c: the way from the box's socket to the container engine's, if the spec asks for it.
  */
@@ -527,6 +551,8 @@ struct supervisor {
 	int ready_fd;
 	struct loop_source *init_source;
 	struct loop_source *init_pid_source;
+	char *rules; /* the whole set, as the proxy gets it */
+	struct policy_files policy;
 	struct proxy_child proxy;
 	pid_t engine_relay; /* 0: none */
 	int listen_fd;

@@ -3,9 +3,9 @@
  * supervisor: the host-side process of one running box.
  *
  * It is started by launch.c as this program again, from a sealed memfd, with nothing of the user's
- * environment or terminal.  Order: read the parameters, build the box, configure init, start the
- * proxy, open the control socket, confine itself, write state.json, say that it runs.  From then on
- * it is one event loop.
+ * environment or terminal.  Order: read the parameters, build the box, configure init, read the
+ * policy files, start the proxy, open the control socket, confine itself, write state.json, say
+ * that it runs.  From then on it is one event loop.
  *
  * The end: a stop request or SIGTERM asks every program to end, waits for the grace period, then
  * lets init kill what is left and sweep the workspaces; if init does not finish in time it is
@@ -509,6 +509,8 @@ static int set_up(struct supervisor *sup, struct err *e)
 	if (r == 0 && sup->box.net.reason[0])
 		supervisor_note(sup, "capture of connections: %s", sup->box.net.reason);
 	if (r == 0)
+		r = policy_files_open(sup, e);
+	if (r == 0)
 		r = proxy_child_start(sup, e);
 	if (r == 0)
 		r = engine_relay_start(sup, e);
@@ -575,6 +577,7 @@ int supervisor_main(int argc, char **argv)
 				    .signal_fd = -1,
 				    .idle = true,
 				    .started_at = (int64_t)time(NULL),
+				    .policy = { .watch_fd = -1, .config_fd = -1, .target_fd = -1 },
 				    .proxy = { .sup = sup, .exe_fd = -1, .wire_fd = -1 } };
 	for (int fd = SUPERVISOR_FD_LOCK; fd < SUPERVISOR_FD_END; fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);

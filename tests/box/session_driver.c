@@ -92,9 +92,13 @@ static struct box_config *config_of(const struct sandbox *s, const char *workspa
 static int do_start(const struct sandbox *s, char **argv)
 {
 	struct err e = ERR_INIT;
-	char self[4096] = "";
+	char self[4096] = "", fixed[] = "";
 	const char *grace = getenv("GRACE");
-	struct supervise_params p = { .sandbox = s, .rules = "", .init_path = argv[1] };
+	struct supervise_params p = { .sandbox = s,
+				      .rules = &(struct spec_rules_base){ .fixed = fixed },
+				      .config_dir = s->dir,
+				      .name = "driver",
+				      .init_path = argv[1] };
 	struct box_config *c = config_of(s, argv[0]);
 	int lock = -1;
 

@@ -88,7 +88,7 @@ teardown() {
 		assert_equal "${lines[1]}" "hint: $1"
 	}
 	refused "docker sandbox rm --all --force" reset -f
-	refused "docker sandbox run --network PRESET --allow-host HOST --deny-host HOST AGENT" \
+	refused "docker sandbox policy allow|deny --sandbox SANDBOX HOST, policy init --sandbox SANDBOX PRESET" \
 		network proxy one --allow-host example.com
 	refused "docker save IMAGE -o FILE, then -t docker-archive:FILE" create --load-local-template shell .
 	refused "root inside: docker sandbox exec -u root SANDBOX COMMAND" exec --privileged one id

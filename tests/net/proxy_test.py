@@ -334,8 +334,8 @@ class Proxy:
             if kind != READY:
                 raise AssertionError(f"not ready: {kind} {payload!r}")
 
-    def send(self, kind, arg=0, fds=()):
-        socket.send_fds(self.wire, [struct.pack("<HHI", kind, 0, arg)], list(fds))
+    def send(self, kind, arg=0, fds=(), payload=b""):
+        socket.send_fds(self.wire, [struct.pack("<HHI", kind, 0, arg) + payload], list(fds))
 
     def send_rules(self, text):
         fd = sealed(text)
@@ -531,7 +531,7 @@ class ProxyTest(unittest.TestCase):
         status, head, body, _ = self.get(proxy, "http://denied.test/")
         self.assertEqual(status, 403)
         self.assertEqual(header(head, "X-Ward-Denied"), "denied.test:80")
-        self.assertIn(b"--allow-host denied.test", body)
+        self.assertIn(b"hint: ward policy allow denied.test\n", body)
         self.assertIn(b"no rule", body)
         s, status, head, body, _ = self.connect(proxy, "denied.test:443")
         self.assertEqual((status, header(head, "X-Ward-Denied")), (403, "denied.test:443"))
@@ -548,7 +548,7 @@ class ProxyTest(unittest.TestCase):
         self.assertEqual((status, header(head, "Content-Type")), (403, "application/json"))
         answer = json.loads(body)
         self.assertEqual(answer["target"], "denied.test:8080")
-        self.assertIn("--allow-host denied.test:8080", answer["hint"])
+        self.assertEqual(answer["hint"], "ward policy allow denied.test:8080")
 
     def test_no_rules_deny_everything(self):
         origin = self.origin(port=80)
@@ -622,7 +622,7 @@ class ProxyTest(unittest.TestCase):
             self.assertEqual(status, 403, name)
             self.assertIn(b"private", body)
             self.assertRegex(body.decode(),
-                             rf"--allow-host {name} --allow-host [][0-9a-f:.]+:80 AGENT")
+                             rf"ward policy allow {name} '?[][0-9a-f:.]+:80'?\n")
         self.assertEqual(listener.received, [])
 
     def test_mixed_answers_use_the_good_one(self):
@@ -1062,9 +1062,11 @@ class ProxyTest(unittest.TestCase):
         self.assertEqual(self.get(proxy, "http://allowed.test/one")[0], 200)
         proxy.wait_record(lambda r: r["verdict"] == "allow")
         with tempfile.TemporaryFile(mode="a+") as new:
-            proxy.send(LOG, 0, [new.fileno()])
+            proxy.send(LOG, 0, [new.fileno()], b"box")
             self.assertEqual(proxy.answer()[0], TAKEN)
-            self.assertEqual(self.get(proxy, "http://denied.test/two")[0], 403)
+            status, _, body, _ = self.get(proxy, "http://denied.test/two")
+            self.assertEqual(status, 403)
+            self.assertIn(b"ward policy allow --sandbox box denied.test\n", body)
             self.assertEqual(len(proxy.records()), 1)
             new.seek(0)
             self.assertEqual(json.loads(new.read())["host"], "denied.test")

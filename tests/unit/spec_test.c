@@ -19,7 +19,7 @@ static const char full[] =
 	"\"env\":[\"A=1\",\"B=\"],\"credentials\":\"host\","
 	"\"agent_config\":\"copy\",\"kits\":[\"lint\"],\"kit_args\":[\"n=1\"],\"docker_socket\":"
 	"true,"
-	"\"network\":\"locked\","
+	"\"network\":\"locked\",\"network_default\":true,"
 	"\"allow_hosts\":[\"example.org:443\"],\"deny_hosts\":[\"**.example.com\"],"
 	"\"labels\":[\"com.docker.sandbox.agent=claude\"],"
 	"\"template\":{\"kind\":\"dir\",\"ref\":\"dir:/srv/r\",\"path\":\"/srv/"
@@ -55,6 +55,7 @@ static void test_round_trip(void **state)
 	assert_true(s->named);
 	assert_int_equal(s->credentials, SPEC_CREDENTIALS_HOST);
 	assert_int_equal(s->network, POLICY_LOCKED);
+	assert_true(s->network_default);
 	assert_int_equal(s->nworkspaces, 2);
 	assert_true(s->workspaces[0].ino == UINT64_MAX);
 	assert_true(s->workspaces[1].readonly);
