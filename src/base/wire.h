@@ -67,4 +67,25 @@ enum proxy_entry {
 	PROXY_ENTRY_MAX
 };
 
+/* supervisor -> ward-ports and back; its end is fd 3 too. */
+enum ports_wire {
+	PORTS_WIRE_BOX = 1, /* fds[0]: a socket to init; payload: uint64_t, SO_NETNS_COOKIE of the
+			       box */
+	PORTS_WIRE_GO,	    /* everything given: confine yourself and serve */
+	PORTS_WIRE_LISTEN,  /* also later; arg: id; payload: uint16_t, the port inside; fds:
+			       listeners of this machine */
+	PORTS_WIRE_CLOSE,   /* later; arg: id */
+	PORTS_WIRE_READY = 64,
+	PORTS_WIRE_FAILED, /* payload is a struct err */
+};
+/* ward-ports -> init and back. */
+enum ports_init_wire {
+	PORTS_INIT_CONNECT = 1, /* arg: token; payload: struct ports_target */
+	PORTS_INIT_SOCKET, /* arg: that token; fds[0]: connected or on the way; none: refused */
+};
+struct ports_target {
+	uint16_t family; /* AF_INET or AF_INET6: its loopback address */
+	uint16_t port;
+};
+
 #endif

@@ -75,6 +75,8 @@ struct cli_values {
 	struct strv hide;
 	struct strv allow_host;
 	struct strv deny_host;
+	struct strv publish;
+	struct strv unpublish;
 	struct strv filter;
 	struct strv kit;
 	struct strv kit_arg;
@@ -313,6 +315,17 @@ struct spec_paths run_spec_paths(const struct cli *c);
  * repositories as further volumes of s; what it will miss is noted in q->git_notes. */
 int run_git_volumes(struct cli *c, struct run_request *q, struct spec *s, struct err *e);
 
+/* cmd_ports.c */
+/* The values of --publish or --unpublish. */
+int cli_parse_ports(const struct strv *texts, const char *option, struct spec_ports *ret,
+		    struct err *e);
+/* As docs/json.md has it. Caller unrefs. */
+struct json *cli_ports_json(const struct spec_ports *ports);
+/* "127.0.0.1:8080->3000/tcp, ..." */
+void cli_ports_text(const struct spec_ports *ports, struct buf *out);
+/* What somebody who starts a sandbox cannot know, and what should give pause. */
+void cli_say_ports(struct cli *c, const struct sandbox *s);
+
 /* ls.c: the sandboxes that pass --filter. */
 struct listed {
 	struct sandbox *sandbox; /* borrowed from the list */
@@ -403,6 +416,7 @@ int cmd_rm(struct cli *c, struct err *e);
 int cmd_prune(struct cli *c, struct err *e);
 int cmd_cp(struct cli *c, struct err *e);
 int cmd_logs(struct cli *c, struct err *e);
+int cmd_ports(struct cli *c, struct err *e);
 int cmd_kit(struct cli *c, struct err *e);
 /*
  * runshell.c: the words that start the agent; of the agent `shell` those of the n-th shell that may

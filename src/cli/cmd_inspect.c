@@ -157,6 +157,7 @@ static int inspect_one(struct cli *c, const char *name, struct json *list, struc
 	struct sandbox *box = NULL;
 	struct spec *s = NULL;
 	struct json *sessions = NULL, *enforcement = NULL, *j;
+	struct spec_ports ports = { 0 };
 	char created[32];
 	int r = cli_find(c, name, &box, e);
 
@@ -166,6 +167,8 @@ static int inspect_one(struct cli *c, const char *name, struct json *list, struc
 		r = cli_sessions(c, box, &sessions, e);
 	if (r == 0)
 		r = c->ops->stats(&c->engine, box, &enforcement, e);
+	if (r == 0)
+		r = c->ops->ports(&c->engine, box, &ports, e);
 	if (r == 0) {
 		j = json_object();
 		text_rfc3339(s->created_at, created);
@@ -186,7 +189,7 @@ static int inspect_one(struct cli *c, const char *name, struct json *list, struc
 		json_set_bool(j, "docker_socket", s->docker_socket);
 		json_set(j, "network", network_json(s));
 		json_set(j, "limits", limits_json(&s->limits));
-		json_set(j, "ports", json_array());
+		json_set(j, "ports", cli_ports_json(&ports));
 		json_set(j, "sessions", steal(&sessions));
 		json_set(j, "enforcement", steal(&enforcement));
 		json_set(j, "labels", labels_json(s));
@@ -194,6 +197,7 @@ static int inspect_one(struct cli *c, const char *name, struct json *list, struc
 	}
 	json_unref(sessions);
 	json_unref(enforcement);
+	spec_ports_clear(&ports);
 	spec_free(s);
 	sandbox_free(box);
 	return r;

@@ -21,9 +21,32 @@ static char *shown_id(const struct cli *c, const struct listed *l)
 	return xstrndup(l->sandbox->id, c->v.no_trunc ? strlen(l->sandbox->id) : SHORT_ID);
 }
 
-static void row(const struct cli *c, struct term_table *t, const struct listed *l, int64_t now)
+/* A record that cannot be read has none to show. */
+static struct spec_ports ports_of(struct cli *c, const struct listed *l)
+{
+	struct spec_ports ports = { 0 };
+
+	if (l->spec)
+		(void)c->ops->ports(&c->engine, l->sandbox, &ports, NULL);
+	return ports;
+}
+
+/* Those that can be reached now. */
+static char *shown_ports(struct cli *c, const struct listed *l)
+{
+	struct spec_ports ports = ports_of(c, l);
+	auto_buf text = BUF_INIT;
+
+	if (strcmp(l->status, "running") == 0)
+		cli_ports_text(&ports, &text);
+	spec_ports_clear(&ports);
+	return xstrdup(text.len ? buf_str(&text) : "-");
+}
+
+static void row(struct cli *c, struct term_table *t, const struct listed *l, int64_t now)
 {
 	auto_free char *id = shown_id(c, l);
+	auto_free char *ports = shown_ports(c, l);
 	const struct spec *s = l->spec;
 	char age[32] = "-";
 
@@ -33,13 +56,14 @@ static void row(const struct cli *c, struct term_table *t, const struct listed *
 	term_table_cell(t, s ? s->name : "-");
 	term_table_cell(t, s ? s->agent : "-");
 	term_table_cell(t, l->status);
-	term_table_cell(t, "-");
+	term_table_cell(t, ports);
 	term_table_cell(t, s && s->nworkspaces ? s->workspaces[0].path : "-");
 	term_table_cell(t, age);
 }
 
-static struct json *entry_json(const struct listed *l)
+static struct json *entry_json(struct cli *c, const struct listed *l)
 {
+	struct spec_ports ports = ports_of(c, l);
 	struct json *j = json_object();
 	const struct spec *s = l->spec;
 	char created[32];
@@ -48,7 +72,8 @@ static struct json *entry_json(const struct listed *l)
 	json_set_string(j, "name", s ? s->name : NULL);
 	json_set_string(j, "agent", s ? s->agent : NULL);
 	json_set_string(j, "status", l->status);
-	json_set(j, "ports", json_array());
+	json_set(j, "ports", cli_ports_json(&ports));
+	spec_ports_clear(&ports);
 	json_set_string(j, "workspace", s && s->nworkspaces ? s->workspaces[0].path : NULL);
 	if (s) {
 		text_rfc3339(s->created_at, created);
@@ -60,12 +85,12 @@ static struct json *entry_json(const struct listed *l)
 	return j;
 }
 
-static int print_json(const struct listing *l, struct err *e)
+static int print_json(struct cli *c, const struct listing *l, struct err *e)
 {
 	auto_json list = json_array();
 
 	for (size_t i = 0; i < l->n; i++)
-		json_append(list, entry_json(&l->v[i]));
+		json_append(list, entry_json(c, &l->v[i]));
 	return term_out_json(list, e);
 }
 
@@ -81,7 +106,7 @@ static int print_ids(const struct cli *c, const struct listing *l, struct err *e
 	return term_out(&b, e);
 }
 
-static int print_table(const struct cli *c, const struct listing *l, struct err *e)
+static int print_table(struct cli *c, const struct listing *l, struct err *e)
 {
 	struct term_table t = { .columns = ARRAY_SIZE(heads) };
 	auto_buf b = BUF_INIT;
@@ -106,7 +131,7 @@ int cmd_ls(struct cli *c, struct err *e)
 	if (c->v.quiet)
 		r = print_ids(c, &l, e);
 	else if (cli_wants_json(c))
-		r = print_json(&l, e);
+		r = print_json(c, &l, e);
 	else
 		r = print_table(c, &l, e);
 	for (size_t i = 0; i < l.n; i++) {

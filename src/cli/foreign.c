@@ -22,6 +22,8 @@ struct foreign {
 
 static const struct foreign words[] = {
 	{ NULL, "reset", "there is no state besides the sandboxes", "%P rm --all --force" },
+	{ NULL, "port", "ports are listed and changed with one command",
+	  "%P ports SANDBOX --publish HOSTPORT:PORT, or --unpublish" },
 	{ NULL, "network", "rules are kept by policy",
 	  "%P policy allow|deny --sandbox SANDBOX HOST, policy init --sandbox SANDBOX PRESET" },
 	{ NULL, "diagnose", "every start checks this machine and names the cure",

@@ -235,6 +235,16 @@ static int set_network(struct cli *c, struct spec *s, struct err *e)
 	return 0;
 }
 
+/* The kit's ports are wherever one is free, if the command line does not place them. */
+static int set_ports(struct cli *c, const struct run_request *q, struct spec *s, struct err *e)
+{
+	int r = cli_parse_ports(&c->v.publish, "publish", &s->ports, e);
+
+	if (r == 0)
+		spec_ports_of_kit(q->kit, &s->ports);
+	return r;
+}
+
 static int set_credentials(struct cli *c, struct spec *s, struct err *e)
 {
 	const char *mode = c->v.credentials;
@@ -445,6 +455,8 @@ static int build_settings(struct cli *c, struct run_request *q, struct spec *s, 
 	if (r == 0)
 		r = set_network(c, s, e);
 	if (r == 0)
+		r = set_ports(c, q, s, e);
+	if (r == 0)
 		r = set_credentials(c, s, e);
 	if (r == 0)
 		r = set_agent_config(c, s, e);
@@ -525,6 +537,8 @@ int run_spec_override(struct cli *c, struct run_request *q, const struct sandbox
 			SWAP(s->allow_hosts, given->allow_hosts);
 		if (v->deny_host.n)
 			SWAP(s->deny_hosts, given->deny_hosts);
+		if (v->publish.n)
+			SWAP(s->ports, given->ports);
 		if (v->credentials)
 			s->credentials = given->credentials;
 		if (v->agent_config)
@@ -566,6 +580,25 @@ static bool same_volumes(const struct spec *a, const struct spec *b)
 			return false;
 	}
 	return true;
+}
+
+/* Is it published now as the command line wants it? */
+static bool same_ports(struct cli *c, const struct sandbox *box)
+{
+	struct spec_ports given = { 0 }, have = { 0 };
+	bool same = cli_parse_ports(&c->v.publish, "publish", &given, NULL) == 0 &&
+		    c->ops->ports(&c->engine, box, &have, NULL) == 0;
+
+	for (size_t i = 0; same && i < given.n; i++) {
+		size_t k = 0;
+
+		while (k < have.n && !spec_port_equal(&given.v[i], &have.v[k]))
+			k++;
+		same = k < have.n;
+	}
+	spec_ports_clear(&given);
+	spec_ports_clear(&have);
+	return same;
 }
 
 /* A plain `run` in the first workspace asks for nothing about the others. */
@@ -637,6 +670,7 @@ int run_spec_difference(struct cli *c, struct run_request *q, const struct sandb
 			 "--allow-host");
 		add_name(out, v->deny_host.n && !same_strings(&s->deny_hosts, &old->deny_hosts),
 			 "--deny-host");
+		add_name(out, v->publish.n && !same_ports(c, box), "--publish");
 		add_name(out, v->docker_socket && !old->docker_socket, "--mount-docker-socket");
 		add_name(out, v->credentials && s->credentials != old->credentials,
 			 "--credentials");

@@ -175,6 +175,8 @@ int cli_start(struct cli *c, const struct sandbox *box, bool *ret_started, struc
 		term_warn(
 			"--mount-docker-socket: this gives the agent control of the Docker engine, "
 			"which is root on this machine");
+	if (r == 0 && *ret_started)
+		cli_say_ports(c, box);
 	return r;
 }
 

@@ -125,6 +125,12 @@
 		  .offset = VALUE(deny_host),                                                      \
 		  .arg = "RULE",                                                                   \
 		  .help = "Deny these hosts; a denial beats every permission" },                   \
+		{ .name = "publish",                                                               \
+		  .letter = 'p',                                                                   \
+		  .type = OPTION_LIST,                                                             \
+		  .offset = VALUE(publish),                                                        \
+		  .arg = "[[IP:]HOSTPORT:]PORT",                                                   \
+		  .help = "Make a port of the sandbox reachable on this machine" },                \
 		{ .name = "kit",                                                                   \
 		  .type = OPTION_LIST,                                                             \
 		  .offset = VALUE(kit),                                                            \
@@ -317,6 +323,22 @@ static const struct option logs_options[] = {
 	OPTION_DEBUG,
 	OPTION_HELP,
 };
+static const struct option ports_options[] = {
+	{ .name = "publish",
+	  .letter = 'p',
+	  .type = OPTION_LIST,
+	  .offset = VALUE(publish),
+	  .arg = "[[IP:]HOSTPORT:]PORT",
+	  .help = "Make a port of the sandbox reachable on this machine" },
+	{ .name = "unpublish",
+	  .type = OPTION_LIST,
+	  .offset = VALUE(unpublish),
+	  .arg = "[[IP:]HOSTPORT:]PORT",
+	  .help = "Withdraw it, and end its connections" },
+	OPTION_JSON,
+	OPTION_DEBUG,
+	OPTION_HELP,
+};
 static const struct option template_options[] = {
 	{ .name = "platform",
 	  .type = OPTION_STRING,
@@ -460,6 +482,12 @@ static const struct verb_example logs_examples[] = {
 	{ "logs review", "output of the newest session" },
 	{ "logs -f review 2", "follow session 2" },
 };
+static const struct verb_example ports_examples[] = {
+	{ "ports review", "which ports are published, and where" },
+	{ "ports review --publish 8080:3000", "http://localhost:8080 is port 3000 of the sandbox" },
+	{ "ports review --publish 3000", "on any free port of this machine" },
+	{ "ports review --unpublish 8080:3000", "end that" },
+};
 static const struct verb_example kit_examples[] = {
 	{ "kit ls", "which agents can be run" },
 	{ "kit new mytool ~/.config/ward/kits/mytool", "begin a kit of your own" },
@@ -554,6 +582,14 @@ static const char cp_text[] =
 static const char logs_text[] =
 	"Prints the recorded output of a session, without SESSION of the newest. On a terminal, "
 	"control sequences are left out; --raw keeps them.";
+static const char ports_text[] =
+	"Lists the published ports of a sandbox, or changes them: at once while it runs, and for "
+	"its next starts. A service that listens on the sandbox's own 127.0.0.1 or ::1 is reached "
+	"as well as one that listens on every address.\n\n"
+	"Without IP, a port is on 127.0.0.1 and ::1 of this machine, where nobody else reaches it. "
+	"Without HOSTPORT it is one that is free, the same at every start as long as it is. Only "
+	"TCP is published. --unpublish takes as much as is needed to tell a port from the others: "
+	"PORT alone withdraws all that lead there.";
 static const char kit_text[] =
 	"An agent is described by a kit, a file spec.yaml. Own kits live in "
 	"~/.config/ward/kits/NAME/spec.yaml and come before the built-in ones; with 'run --kit' a "
@@ -737,6 +773,18 @@ const struct verb cli_verbs[] = {
 	  .max = 2,
 	  .complete = COMPLETE_SANDBOX,
 	  .run = cmd_logs },
+	{ .name = "ports",
+	  .operands = "SANDBOX",
+	  .summary = "List, publish and withdraw ports of a sandbox",
+	  .text = ports_text,
+	  TABLE(ports_options),
+	  EXAMPLES(ports_examples),
+	  .see_also = "run ls",
+	  .exits = VERB_EXITS_LISTING,
+	  .min = 1,
+	  .max = 1,
+	  .complete = COMPLETE_SANDBOX,
+	  .run = cmd_ports },
 	{ .name = "kit",
 	  .operands = "ls | inspect NAME | validate DIR|FILE|ZIP|NAME | new NAME [DIR]",
 	  .summary = "List, check and begin agent definitions",

@@ -58,6 +58,7 @@ enum engine_capability {
 	ENGINE_CAP_DETACH = 1 << 4,
 	ENGINE_CAP_COPY = 1 << 5,
 	ENGINE_CAP_NETWORK_RULES = 1 << 6,
+	ENGINE_CAP_PORTS = 1 << 7,
 };
 
 struct engine_term { /* the user's side of a session */
@@ -130,6 +131,14 @@ struct engine_ops {
 	/* Measured enforcement of a running sandbox (object), or null when it is stopped. */
 	int (*stats)(struct engine_context *c, const struct sandbox *s, struct json **ret,
 		     struct err *e);
+	/* The published ports; of a stopped sandbox, those of its next start. */
+	int (*ports)(struct engine_context *c, const struct sandbox *s, struct spec_ports *ret,
+		     struct err *e);
+	/* Publish or withdraw one (the other is NULL), at once and for the following starts. *ret:
+	 * all of them then. */
+	int (*ports_change)(struct engine_context *c, const struct sandbox *s,
+			    const struct spec_port *publish, const struct spec_port *unpublish,
+			    struct spec_ports *ret, struct err *e);
 	/* tar_fd: "out" writes PATH's tree as tar to it; "in" unpacks it below PATH. */
 	int (*copy_out)(struct engine_context *c, const struct sandbox *s, const char *path,
 			int tar_fd, struct err *e);

@@ -71,6 +71,16 @@ void native_image_merge_env(const struct strv *image, struct strv *env);
 int native_image_env(struct engine_context *c, const struct spec *s, struct strv *env,
 		     struct err *e);
 
+/* native_ports.c: see engine_ops. */
+int native_ports(struct engine_context *c, const struct sandbox *s, struct spec_ports *ret,
+		 struct err *e);
+int native_ports_change(struct engine_context *c, const struct sandbox *s,
+			const struct spec_port *publish, const struct spec_port *unpublish,
+			struct spec_ports *ret, struct err *e);
+/* Of an error about a port that is taken: say who has it, and the cure. Returns e->code. */
+int native_ports_explain(struct engine_context *c, const struct sandbox *s,
+			 const struct spec_ports *ports, struct err *e);
+
 /* native_shell.c: the files that make a shell inside feel at home, and with one id a sudo. */
 int native_shell(struct engine_context *c, struct box_config *b, const struct spec *s,
 		 const struct kit *k, struct err *e);

@@ -230,6 +230,8 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 	struct spec_rules_base rules = { 0 };
 	auto_free char *init_path = NULL;
 	auto_free char *proxy_path = NULL;
+	auto_free char *ports_path = NULL;
+	struct spec_ports ports = { 0 };
 	struct supervise_credentials credentials = { 0 };
 	struct supervise_params p;
 	int r;
@@ -252,6 +254,10 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 	if (r == 0)
 		r = native_helper("ward-proxy", &proxy_path, e);
 	if (r == 0)
+		r = native_helper("ward-ports", &ports_path, e);
+	if (r == 0)
+		r = supervise_ports_read(s, &l.spec->ports, &ports, e);
+	if (r == 0)
 		r = native_provision_begin(s, l.spec, l.kit, e);
 	if (r == 0)
 		r = native_credentials(c, l.spec, l.kit, &credentials, e);
@@ -263,12 +269,17 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 					       .name = l.spec->name,
 					       .init_path = init_path,
 					       .proxy_path = proxy_path,
+					       .ports_path = ports_path,
+					       .ports = &ports,
 					       .grace_seconds = c->config->grace_seconds,
 					       .credentials = credentials };
 		r = supervise_start(&p, lock_fd, e);
 		if (r == 0 && b->fill_home)
 			(void)unlinkat(s->dirfd, NATIVE_UNFILLED, 0);
+		if (r == -EADDRINUSE)
+			native_ports_explain(c, s, &ports, e);
 	}
+	spec_ports_clear(&ports);
 	supervise_credentials_clear(&credentials);
 	spec_rules_base_clear(&rules);
 	box_config_free(b);
@@ -538,7 +549,8 @@ const struct engine_ops engine_native = {
 	.name = "native",
 	.capabilities = ENGINE_CAP_TEMPLATE_HOST | ENGINE_CAP_TEMPLATE_DIR |
 			ENGINE_CAP_TEMPLATE_IMAGE | ENGINE_CAP_READONLY_WORKSPACE |
-			ENGINE_CAP_DETACH | ENGINE_CAP_COPY | ENGINE_CAP_NETWORK_RULES,
+			ENGINE_CAP_DETACH | ENGINE_CAP_COPY | ENGINE_CAP_NETWORK_RULES |
+			ENGINE_CAP_PORTS,
 	.probe = native_probe,
 	.plan = native_plan,
 	.template = native_template,
@@ -551,6 +563,8 @@ const struct engine_ops engine_native = {
 	.take_ended = native_take_ended,
 	.logs = native_logs,
 	.stats = native_stats,
+	.ports = native_ports,
+	.ports_change = native_ports_change,
 	.copy_out = native_copy_out,
 	.copy_in = native_copy_in,
 	.stop = native_stop,

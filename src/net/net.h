@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * net: the proxy, a box's only way out to the network.
+ * net: the proxy, a box's only way out to the network; and the relay of published ports, its only
+ * way in.
  *
  * It runs on the host, one process per running box, started by the supervisor with an empty
  * environment and a SOCK_SEQPACKET on fd 3 (base/wire.h, enum proxy_wire).  It is linked into
@@ -20,5 +21,10 @@ enum { NET_WIRE_FD = 3 };
  * Returns 0 after the end of file on wire_fd.
  */
 int net_proxy_serve(int wire_fd, struct err *e);
+/*
+ * ward-ports, in the same way (enum ports_wire): relay connections from listeners of this machine
+ * to the box until the supervisor or init closes its end.
+ */
+int net_ports_serve(int wire_fd, struct err *e);
 
 #endif

@@ -14,6 +14,7 @@
  *   stub.c      the box's name server
  *   proxy.c     listeners, the supervisor's messages, limits
  *   log.c       records, and the texts of denials
+ *   ports.c     ward-ports: from listeners of the host into the box
  *   confine.c   what the process takes away from itself
  */
 #ifndef WARD_NET_NET_INTERNAL_H
@@ -444,7 +445,9 @@ void proxy_conn_gone(struct proxy *p, struct conn *c);
 
 /* At the start: dies with the parent, no core, no new privileges, no other descriptor. */
 int confine_early(int wire_fd, struct err *e);
-/* Before the first byte of the box is read: limits, capabilities, Landlock, seccomp. */
-int confine_final(struct err *e);
+/* Before the first byte of the box is read: limits, capabilities, Landlock, seccomp. The proxy
+ * makes connections and reads the resolver's configuration; the relay of ports does neither. */
+enum confine_role { CONFINE_PROXY, CONFINE_PORTS };
+int confine_final(enum confine_role role, struct err *e);
 
 #endif

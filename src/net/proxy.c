@@ -351,7 +351,7 @@ static int start(struct proxy *p, struct err *e)
 	if (r == 0)
 		r = own_address_open(&p->routes, e);
 	if (r == 0)
-		r = confine_final(e);
+		r = confine_final(CONFINE_PROXY, e);
 	if (r == 0 && fcntl(p->wire, F_SETFL, O_RDWR | O_NONBLOCK) != 0)
 		r = err_sys(e, "proxy: cannot make the supervisor's socket non-blocking");
 	if (r == 0)

@@ -337,6 +337,43 @@ void control_rules_taken(struct supervisor *sup, const struct err *why)
 	}
 }
 
+/* The one port that a request is about. */
+static int read_port(const struct wire_msg *m, struct spec_port *ret, struct err *e)
+{
+	struct spec_ports one = { 0 };
+	auto_json j = NULL;
+	int r = json_parse(m->data, m->len, &j, e);
+
+	if (r == 0)
+		r = spec_ports_from_json(j, &one, e);
+	if (r == 0 && one.n != 1)
+		r = err_set(e, ERR_INPUT, -EINVAL, "not one port");
+	if (r == 0) {
+		*ret = one.v[0];
+		one.n = 0;
+	}
+	spec_ports_clear(&one);
+	return r;
+}
+
+static int on_ports(struct client *c, struct wire_msg *m)
+{
+	struct spec_port p = { 0 };
+	struct err e = ERR_INIT;
+	int r = m->h.arg == CONTROL_PORTS_LIST ? 0 : read_port(m, &p, &e);
+
+	if (r == 0 && m->h.arg == CONTROL_PORTS_PUBLISH)
+		r = ports_publish(c->sup, &p, &e);
+	else if (r == 0 && m->h.arg == CONTROL_PORTS_UNPUBLISH)
+		r = ports_unpublish(c->sup, &p, &e);
+	spec_port_clear(&p);
+	if (r < 0)
+		client_error(c, &e);
+	else
+		send_document(c, spec_ports_to_json(&c->sup->ports.list));
+	return 0;
+}
+
 static int copy(struct client *c, struct wire_msg *m, enum start_op op)
 {
 	struct spec_session spec = { .kind = SPEC_SESSION_EXEC };
@@ -396,6 +433,7 @@ static const struct request {
 	[CONTROL_COPY_IN] = { on_copy_in, 1, 4096, 0 },
 	[CONTROL_LEAVE] = { on_leave, 0, 0, 0 },
 	[CONTROL_POLICY] = { on_policy, 0, 0, 0 },
+	[CONTROL_PORTS] = { on_ports, 0, 4096, 0 },
 };
 
 int control_check(uint16_t type, size_t len, size_t nfds)

@@ -218,12 +218,14 @@ int control_wait(int fd, size_t max, uint64_t timeout_ms, struct buf *tail, int 
 	}
 }
 
-static int document(int fd, uint16_t type, struct json **ret, struct err *e)
+static int document(int fd, uint16_t type, uint32_t arg, const struct buf *payload,
+		    struct json **ret, struct err *e)
 {
 	auto_free struct wire_msg *m = xcalloc(1, sizeof(*m));
 	auto_buf text = BUF_INIT;
 	auto_close int memfd = -1;
-	int r = send_request(fd, type, 0, NULL, 0, NULL, 0, e);
+	int r = send_request(fd, type, arg, payload ? payload->data : NULL,
+			     payload ? payload->len : 0, NULL, 0, e);
 
 	if (r == 0)
 		r = await(fd, CONTROL_DOCUMENT, m, e);
@@ -239,12 +241,33 @@ static int document(int fd, uint16_t type, struct json **ret, struct err *e)
 
 int control_sessions(int fd, struct json **ret, struct err *e)
 {
-	return document(fd, CONTROL_SESSIONS, ret, e);
+	return document(fd, CONTROL_SESSIONS, 0, NULL, ret, e);
 }
 
 int control_info(int fd, struct json **ret, struct err *e)
 {
-	return document(fd, CONTROL_INFO, ret, e);
+	return document(fd, CONTROL_INFO, 0, NULL, ret, e);
+}
+
+int control_ports(int fd, const struct spec_port *publish, const struct spec_port *unpublish,
+		  struct spec_ports *ret, struct err *e)
+{
+	const struct spec_port *one = publish ? publish : unpublish;
+	uint32_t what = publish	    ? CONTROL_PORTS_PUBLISH
+			: unpublish ? CONTROL_PORTS_UNPUBLISH
+				    : CONTROL_PORTS_LIST;
+	auto_buf payload = BUF_INIT;
+	auto_json answer = NULL;
+	int r;
+
+	if (one) {
+		struct spec_port copy = *one;
+		auto_json j = spec_ports_to_json(&(struct spec_ports){ .v = &copy, .n = 1 });
+
+		json_write(j, false, &payload);
+	}
+	r = document(fd, CONTROL_PORTS, what, &payload, &answer, e);
+	return r < 0 ? r : spec_ports_from_json(answer, ret, e);
 }
 
 int control_policy_ask(int fd, struct err *e)

@@ -3,8 +3,9 @@
  * harden: what the supervisor takes from itself once the box runs.
  *
  * Capabilities: none for an ordinary user's; as real root only what its work needs, to give a pty
- * or pipe to an id of the box and to signal its processes, what a replaced proxy needs to drop the
- * rest itself, and with credential files to follow, to reach them in the agent's home.
+ * or pipe to an id of the box and to signal its processes, to publish a port below 1024, what a
+ * replaced proxy needs to drop the rest itself, and with credential files to follow, to reach them
+ * in the agent's home.
  *
  * Seccomp: a list of what neither it nor a proxy ever calls: other processes' memory, namespaces,
  * mounts, keys, modules, io_uring.  A list of refusals, because the proxy's successors inherit it
@@ -111,6 +112,8 @@ static int landlock(struct supervisor *sup, struct err *e)
 		  "proxy" },
 		{ sup->policy.config_fd, LANDLOCK_ACCESS_FS_READ_FILE, "configuration directory" },
 		{ sup->policy.target_fd, LANDLOCK_ACCESS_FS_READ_FILE, "policy file" },
+		{ sup->ports.exe_fd, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE,
+		  "ward-ports" },
 	};
 
 	if (abi < 1)
@@ -169,7 +172,7 @@ int harden_capabilities(uint32_t keep, struct err *e)
 
 static int drop_capabilities(const struct supervisor *sup, struct err *e)
 {
-	static const int kept[] = { CAP_CHOWN, CAP_KILL, CAP_SETPCAP };
+	static const int kept[] = { CAP_CHOWN, CAP_KILL, CAP_SETPCAP, CAP_NET_BIND_SERVICE };
 	uint32_t keep = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)

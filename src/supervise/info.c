@@ -128,6 +128,14 @@ struct json *supervisor_info(const struct supervisor *sup)
 	json_set(j, "capture", capture(&sup->box.net));
 	json_set(j, "policy_problem",
 		 sup->policy.problem ? json_string(sup->policy.problem) : NULL);
+	if (sup->ports.list.n || sup->ports.total_restarts) {
+		struct json *ports = json_object();
+
+		json_set_bool(ports, "serving", sup->ports.ready);
+		json_set_int(ports, "pid", sup->ports.pid);
+		json_set_uint(ports, "restarts", sup->ports.total_restarts);
+		json_set(j, "ports", ports);
+	}
 	json_set_uint(j, "sessions_started", sup->starts);
 	return j;
 }

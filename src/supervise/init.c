@@ -43,6 +43,7 @@ struct init {
 	struct confine confine; /* ids and nested */
 	int inner_fd;
 	int signal_fd;
+	int ports_fd; /* to ward-ports; -1: none */
 	struct init_session *sessions;
 	size_t nsessions;
 	pid_t sweeper;
@@ -297,10 +298,15 @@ static void on_message(struct init *in, struct wire_msg *m)
 	case INIT_WIRE_SWEEP:
 		on_sweep(in, m);
 		break;
+	case INIT_WIRE_PORTS:
+		init_ports_adopt(&in->ports_fd, m);
+		break;
 	default:
 		break;
 	}
 }
+
+enum { FIXED = 3 /* descriptors in front of the sessions' */ };
 
 static int serve(struct init *in)
 {
@@ -308,19 +314,20 @@ static int serve(struct init *in)
 
 	for (;;) {
 		size_t n = in->nsessions;
-		struct pollfd *p = xcalloc(n + 2, sizeof(*p));
+		struct pollfd *p = xcalloc(n + FIXED, sizeof(*p));
 		struct signalfd_siginfo si;
 
 		p[0] = (struct pollfd){ .fd = INIT_WIRE_FD, .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = in->signal_fd, .events = POLLIN };
+		p[2] = (struct pollfd){ .fd = in->ports_fd, .events = POLLIN };
 		for (size_t i = 0; i < n; i++)
-			p[i + 2] = (struct pollfd){ .fd = in->sessions[i].report_fd,
-						    .events = POLLIN };
-		if (poll(p, n + 2, -1) < 0 && errno != EINTR)
+			p[i + FIXED] = (struct pollfd){ .fd = in->sessions[i].report_fd,
+							.events = POLLIN };
+		if (poll(p, n + FIXED, -1) < 0 && errno != EINTR)
 			return -errno;
 		/* Reports first: they are about sessions by their place in the table. */
 		for (size_t i = 0; i < n; i++) {
-			if (p[i + 2].revents && in->sessions[i].report_fd >= 0)
+			if (p[i + FIXED].revents && in->sessions[i].report_fd >= 0)
 				start_finished(&in->sessions[i]);
 		}
 		if (p[1].revents) {
@@ -328,6 +335,8 @@ static int serve(struct init *in)
 				;
 			reap(in);
 		}
+		if (p[2].revents)
+			init_ports_answer(&in->ports_fd, m);
 		if (p[0].revents) {
 			int r = wire_recv(INIT_WIRE_FD, m);
 
@@ -404,7 +413,7 @@ static int set_up(struct init *in, struct err *e)
 
 int init_main(int argc, char **argv)
 {
-	struct init in = { .inner_fd = -1, .signal_fd = -1 };
+	struct init in = { .inner_fd = -1, .signal_fd = -1, .ports_fd = -1 };
 	struct err e = ERR_INIT;
 
 	(void)argc;

@@ -61,6 +61,8 @@ void params_write(const struct supervise_params *p, struct buf *out)
 	json_set_string(j, "config_dir", p->config_dir);
 	json_set_string(j, "init_path", p->init_path);
 	json_set_string(j, "proxy_path", p->proxy_path);
+	json_set_string(j, "ports_path", p->ports_path);
+	json_set(j, "ports", spec_ports_to_json(p->ports));
 	json_set_uint(j, "grace_seconds", p->grace_seconds);
 	json_set(j, "credentials", credentials_to_json(&p->credentials));
 	json_set(j, "config", box_config_to_json(p->config));
@@ -133,6 +135,10 @@ int params_read(int fd, struct params *ret, struct err *e)
 		r = get(j, "init_path", &p.init_path, e);
 	if (r == 0)
 		r = get(j, "proxy_path", &p.proxy_path, e);
+	if (r == 0)
+		r = get(j, "ports_path", &p.ports_path, e);
+	if (r == 0)
+		r = spec_ports_from_json(json_get(j, "ports"), &p.ports, e);
 	if (r == 0 && json_get_uint(j, "grace_seconds", &p.grace_seconds) < 0)
 		r = err_set(e, ERR_CORRUPT, -EINVAL, "supervisor parameters: no grace_seconds");
 	if (r == 0)
@@ -157,6 +163,8 @@ void params_clear(struct params *p)
 	free(p->config_dir);
 	free(p->init_path);
 	free(p->proxy_path);
+	free(p->ports_path);
+	spec_ports_clear(&p->ports);
 	supervise_credentials_clear(&p->credentials);
 	box_config_free(p->config);
 	*p = (struct params){ 0 };

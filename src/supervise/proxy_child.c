@@ -6,20 +6,13 @@
  * says that it serves.  When it dies it is replaced, with a growing pause and at most RESTARTS_MAX
  * times a minute; the listener and the rules stay here, so that in the meantime connections wait or
  * fail, and never go anywhere.
- *
- * The program is executed by descriptor, opened before the supervisor confined itself; the parent
- * death signal ends it with the supervisor.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -27,27 +20,6 @@
 #include "supervise/supervise_internal.h"
 
 enum { READY_WAIT_MS = 10000, RESTARTS_MAX = 20, WINDOW_MS = 60000, PAUSE_MS = 100 };
-
-static _Noreturn void child(int exe_fd, int wire_fd, pid_t parent)
-{
-	static char name[] = "ward-proxy";
-	char *argv[] = { name, NULL };
-	char *env[] = { NULL };
-	sigset_t none;
-	int exe = fcntl(exe_fd, F_DUPFD_CLOEXEC, 10);
-	int wire = fcntl(wire_fd, F_DUPFD_CLOEXEC, 10);
-
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
-		_exit(126);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (exe < 0 || wire < 0 || dup2(wire, 3) < 0)
-		_exit(126);
-	/* Everything else closes on exec; 0, 1 and 2 are /dev/null already. */
-	syscall(SYS_close_range, 4U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
-	syscall(SYS_execveat, exe, "", argv, env, AT_EMPTY_PATH);
-	_exit(127);
-}
 
 static int give_sockets(const struct box *box, int fd)
 {
@@ -98,39 +70,19 @@ static int give(struct supervisor *sup, int fd, struct err *e)
 static int spawn(struct supervisor *sup, struct err *e)
 {
 	struct proxy_child *p = &sup->proxy;
-	pid_t parent = getpid();
-	int pair[2];
-	int r = wire_pair(pair, e);
+	int r;
 
-	if (r < 0)
-		return r;
-	p->pid = fork();
-	if (p->pid == 0)
-		child(p->exe_fd, pair[1], parent);
-	if (p->pid < 0)
-		err_sys(e, "proxy: fork");
-	close(pair[1]);
-	p->wire_fd = pair[0];
 	p->ready = false;
-	if (p->pid < 0)
-		return e->code;
-	return give(sup, p->wire_fd, e);
+	r = helper_child_start("ward-proxy", p->exe_fd, &p->pid, &p->wire_fd, e);
+	return r < 0 ? r : give(sup, p->wire_fd, e);
 }
 
 /* What it said about why it cannot serve. */
 static int failed(const struct wire_msg *m, struct err *e)
 {
-	struct err why;
-
-	if (m->h.type != PROXY_WIRE_FAILED || m->len != sizeof(why))
+	if (m->h.type != PROXY_WIRE_FAILED)
 		return err_set(e, ERR_SYSTEM, -EPROTO, "proxy: unexpected answer");
-	memcpy(&why, m->data, sizeof(why));
-	why.message[ERR_MESSAGE_MAX - 1] = '\0';
-	why.hint[ERR_HINT_MAX - 1] = '\0';
-	if (why.code >= 0)
-		return err_set(e, ERR_SYSTEM, -EPROTO, "proxy: unexpected answer");
-	*e = why;
-	return err_prefix(e, "proxy");
+	return helper_child_failed(m, "proxy", e);
 }
 
 int proxy_child_start(struct supervisor *sup, struct err *e)
@@ -178,15 +130,6 @@ static void on_retry(void *arg)
 	}
 }
 
-static void reap(struct proxy_child *p)
-{
-	if (p->pid <= 0)
-		return;
-	kill(p->pid, SIGKILL);
-	waitpid(p->pid, NULL, 0);
-	p->pid = 0;
-}
-
 static void lost(struct supervisor *sup)
 {
 	struct proxy_child *p = &sup->proxy;
@@ -195,12 +138,9 @@ static void lost(struct supervisor *sup)
 
 	loop_remove(sup->loop, p->source);
 	p->source = NULL;
-	if (p->wire_fd >= 0)
-		close(p->wire_fd);
-	p->wire_fd = -1;
+	helper_child_end(&p->pid, &p->wire_fd);
 	p->ready = false;
 	p->untaken = 0;
-	reap(p);
 	/* Nothing gets through until its successor serves, with the rules of now. */
 	control_rules_taken(sup, NULL);
 	if (now - p->window_start > WINDOW_MS) {
@@ -278,8 +218,5 @@ void proxy_child_stop(struct supervisor *sup)
 {
 	struct proxy_child *p = &sup->proxy;
 
-	if (p->wire_fd >= 0)
-		close(p->wire_fd);
-	p->wire_fd = -1;
-	reap(p);
+	helper_child_end(&p->pid, &p->wire_fd);
 }

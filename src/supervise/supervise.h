@@ -4,15 +4,14 @@
  *
  * Host side, one process per running box: launch.c starts it from a sealed copy of this program,
  * supervisor.c builds the box and owns its life, proxy_child.c keeps its proxy, harden.c confines
- * it, control.c serves clients, session*.c own programs, their pty or pipes, their ring of recent
- * output and their clients, recorder.c writes their logs, info.c measures, credentials.c keeps the
- * agent's login the same in the box and outside (credential_rules.c decides, credential_file.c
- * touches the files).
- * Inside, PID 1, static: init.c reaps and starts programs on request, init_child.c is the way from
- * fork to execve, passwd.c knows users, init_sweep.c puts workspaces in order, copy.c packs and
- * unpacks.  What it says is untrusted.
- * The user's end: control_client.c makes the calls below, relay.c moves bytes and signals,
- * terminal.c owns the terminal, output_filter.c and keys.c are pure.
+ * it, ports.c has the published ports and ports_child.c their relay, control.c serves clients,
+ * session*.c own programs, their pty or pipes, their ring of recent output and their clients,
+ * recorder.c writes their logs, info.c measures, credentials.c keeps the agent's login the same in
+ * the box and outside (credential_rules.c decides, credential_file.c touches the files). Inside,
+ * PID 1, static: init.c reaps and starts programs on request, init_child.c is the way from fork to
+ * execve, passwd.c knows users, init_sweep.c puts workspaces in order, copy.c packs and unpacks.
+ * What it says is untrusted. The user's end: control_client.c makes the calls below, relay.c moves
+ * bytes and signals, terminal.c owns the terminal, output_filter.c and keys.c are pure.
  *
  * A client's bytes never reach the box except through a session's pty or pipe; no descriptor of the
  * host ever crosses.
@@ -55,6 +54,8 @@ struct supervise_params {
 	const char *name;	/* of the sandbox: what refuses says how to allow it there */
 	const char *init_path;	/* libexec/ward/ward-init */
 	const char *proxy_path; /* libexec/ward/ward-proxy */
+	const char *ports_path; /* libexec/ward/ward-ports */
+	const struct spec_ports *ports;
 	uint64_t grace_seconds; /* a box with nothing but init ends after this; 0: never */
 	struct supervise_credentials credentials;
 };
@@ -69,6 +70,16 @@ int supervise_start(const struct supervise_params *p, int lock_fd, struct err *e
 /* main() of the two roles. */
 int supervisor_main(int argc, char **argv);
 int init_main(int argc, char **argv);
+
+/*
+ * The published ports of a sandbox as recorded; `initial` when nothing is. Writing is for who holds
+ * the life lock.
+ */
+int supervise_ports_read(const struct sandbox *s, const struct spec_ports *initial,
+			 struct spec_ports *ret, struct err *e);
+int supervise_ports_write(const struct sandbox *s, const struct spec_ports *p, struct err *e);
+/* The error for a port that is not published: ERR_INPUT -ENXIO. */
+int supervise_ports_unknown(const struct spec_port *pattern, struct err *e);
 
 /* log/<session>.unseen: the agent ended, and nobody was attached. Whoever tells the user takes it
  * away. */
@@ -104,6 +115,9 @@ int control_info(int fd, struct json **ret, struct err *e);
  */
 int control_policy_ask(int fd, struct err *e);
 int control_policy_answer(int fd, struct err *e);
+/* The published ports. With publish or unpublish (else NULL), after that was done. */
+int control_ports(int fd, const struct spec_port *publish, const struct spec_port *unpublish,
+		  struct spec_ports *ret, struct err *e);
 /* Programs get SIGTERM, after grace_ms SIGKILL through the end of the pid namespace; returns when
  * nothing is left. only_idle: -EBUSY, and nothing happens, when anything runs in it. */
 int control_stop(int fd, unsigned grace_ms, bool only_idle, struct err *e);

@@ -37,6 +37,7 @@ enum init_wire {
 	INIT_WIRE_SIGNAL,     /* arg: session; payload: int32_t signal number */
 	INIT_WIRE_TERM,	      /* SIGTERM and SIGCONT to every process inside */
 	INIT_WIRE_SWEEP,      /* arg: 1 = final */
+	INIT_WIRE_PORTS,      /* fds[0]: socket to ward-ports, in place of an earlier one */
 	/* init -> supervisor */
 	INIT_WIRE_READY = 3,	/* configured; FAILED with session 0 otherwise */
 	INIT_WIRE_STARTED = 32, /* arg: session; payload: uint32_t pid inside, then text: its
@@ -127,6 +128,10 @@ struct sweep_dir { /* a writable workspace, opened before the first program ran 
 void init_sweep(const struct sweep_dir *dirs, size_t n, const struct box_ids *ids, bool give,
 		struct buf *report);
 
+/* Requests of ward-ports (init_ports.c). *ports_fd: -1 when there is none (any more). */
+void init_ports_adopt(int *ports_fd, struct wire_msg *m);
+void init_ports_answer(int *ports_fd, struct wire_msg *m);
+
 /* The confined end of `ward cp`: PATH to a tar stream on fd 1, or from one on fd 0. missing: what
  * exists stays as it is, and what is behind a link is left alone. */
 int copy_pack(const char *path, int out_fd, struct err *e);
@@ -149,6 +154,8 @@ enum control_wire {
 	CONTROL_COPY_IN,
 	CONTROL_LEAVE,	/* the client goes on purpose; arg: enum control_leave */
 	CONTROL_POLICY, /* look at the policy files; OK when the rules are in force */
+	CONTROL_PORTS,	/* arg: enum control_ports; payload: JSON of spec_ports with the one in
+			   question. The answer is the document of all */
 	CONTROL_REQUEST_MAX,
 	/* supervisor -> client */
 	CONTROL_OK = 64,
@@ -159,6 +166,7 @@ enum control_wire {
 	CONTROL_EXITED,	  /* arg: exit code */
 	CONTROL_DOCUMENT, /* fds[0]: memfd, JSON */
 };
+enum control_ports { CONTROL_PORTS_LIST, CONTROL_PORTS_PUBLISH, CONTROL_PORTS_UNPUBLISH };
 enum control_leave {
 	CONTROL_LEAVE_DETACH,  /* the session goes on without anybody */
 	CONTROL_LEAVE_HANG_UP, /* it ends with its terminal, at once */
@@ -355,6 +363,8 @@ struct params {			/* supervise_params as the supervisor reads them */
 	char *config_dir;
 	char *init_path;
 	char *proxy_path;
+	char *ports_path;
+	struct spec_ports ports;
 	uint64_t grace_seconds;
 	struct supervise_credentials credentials;
 };
@@ -497,6 +507,43 @@ void control_close(struct supervisor *sup);
 /* Answer those who wait for rules; why NULL: they are in force. */
 void control_rules_taken(struct supervisor *sup, const struct err *why);
 
+/* Start NAME with one end of a socket; end it (helper_child.c). */
+int helper_child_start(const char *name, int exe_fd, pid_t *ret_pid, int *ret_wire, struct err *e);
+void helper_child_end(pid_t *pid, int *wire);
+/* What it said about why it cannot serve, as an error. */
+int helper_child_failed(const struct wire_msg *m, const char *name, struct err *e);
+
+/* Published ports (ports.c), and ward-ports (ports_child.c). */
+struct port_listen {
+	uint32_t id;
+	int fds[2]; /* listeners on this machine */
+	size_t n;
+};
+struct ports {
+	struct spec_ports list;
+	struct port_listen *v; /* of each in the list; room for SPEC_PORTS_MAX */
+	uint32_t next_id;
+	int exe_fd;
+	pid_t pid;
+	int wire_fd; /* -1: it does not run */
+	struct loop_source *source;
+	struct loop_source *retry;
+	uint64_t window_start;
+	unsigned restarts;
+	unsigned total_restarts;
+	bool ready;
+};
+/* Open the listeners; a port that is taken is an error. */
+int ports_open(struct supervisor *sup, struct err *e);
+void ports_close(struct supervisor *sup);
+int ports_publish(struct supervisor *sup, struct spec_port *p, struct err *e); /* takes p over */
+int ports_unpublish(struct supervisor *sup, const struct spec_port *pattern, struct err *e);
+int ports_child_open(struct supervisor *sup, struct err *e);  /* before harden.c */
+int ports_child_start(struct supervisor *sup, struct err *e); /* if there is a port */
+int ports_child_add(struct supervisor *sup, size_t i, struct err *e);
+void ports_child_drop(struct supervisor *sup, uint32_t id);
+void ports_child_stop(struct supervisor *sup);
+
 /* ward-proxy (proxy_child.c). */
 struct proxy_child {
 	struct supervisor *sup;
@@ -554,6 +601,7 @@ struct supervisor {
 	char *rules; /* the whole set, as the proxy gets it */
 	struct policy_files policy;
 	struct proxy_child proxy;
+	struct ports ports;
 	pid_t engine_relay; /* 0: none */
 	int listen_fd;
 	struct loop_source *listen_source;

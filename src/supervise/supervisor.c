@@ -499,6 +499,9 @@ static int set_up(struct supervisor *sup, struct err *e)
 		return err_sys(e, "log directory");
 	sup->next_id = recorder_next_id(sup->log_fd);
 	r = loop_new(&sup->loop, e);
+	/* A port that is taken is told before anything is built. */
+	if (r == 0)
+		r = ports_open(sup, e);
 	if (r == 0)
 		r = start_box(sup, e);
 	/* From here on nobody else of this user needs to look in; the id maps are written. */
@@ -512,6 +515,10 @@ static int set_up(struct supervisor *sup, struct err *e)
 		r = policy_files_open(sup, e);
 	if (r == 0)
 		r = proxy_child_start(sup, e);
+	if (r == 0)
+		r = ports_child_open(sup, e);
+	if (r == 0)
+		r = ports_child_start(sup, e);
 	if (r == 0)
 		r = engine_relay_start(sup, e);
 	if (r == 0)
@@ -537,6 +544,8 @@ static void tear_down(struct supervisor *sup)
 		waitpid(sup->box.init_pid, NULL, 0);
 	}
 	proxy_child_stop(sup);
+	ports_child_stop(sup);
+	ports_close(sup);
 	engine_relay_stop(sup);
 	credentials_finish(sup);
 	for (struct session *s = sup->sessions; s; s = s->next) {
@@ -578,6 +587,7 @@ int supervisor_main(int argc, char **argv)
 				    .idle = true,
 				    .started_at = (int64_t)time(NULL),
 				    .policy = { .watch_fd = -1, .config_fd = -1, .target_fd = -1 },
+				    .ports = { .exe_fd = -1, .wire_fd = -1 },
 				    .proxy = { .sup = sup, .exe_fd = -1, .wire_fd = -1 } };
 	for (int fd = SUPERVISOR_FD_LOCK; fd < SUPERVISOR_FD_END; fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);

@@ -93,6 +93,7 @@ static int do_start(const struct sandbox *s, char **argv)
 {
 	struct err e = ERR_INIT;
 	char self[4096] = "", fixed[] = "";
+	const struct spec_ports no_ports = { 0 };
 	const char *grace = getenv("GRACE");
 	struct supervise_params p = { .sandbox = s,
 				      .rules = &(struct spec_rules_base){ .fixed = fixed },
@@ -106,6 +107,8 @@ static int do_start(const struct sandbox *s, char **argv)
 		return 125;
 	p.config = c;
 	p.proxy_path = argv[2] ? argv[2] : self;
+	p.ports_path = self;
+	p.ports = &no_ports;
 	/* A sandbox exists exactly when it has one. */
 	if (fs_replace_at(s->dirfd, "spec.json", "{}", 2, 0600, false, &e) < 0)
 		fail(&e);

@@ -78,7 +78,7 @@ processes_of_test() {
 	for dir in /proc/[0-9]*; do
 		pid=${dir#/proc/}
 		args=$(tr '\0' ' ' 2>/dev/null <"$dir/cmdline") || continue
-		case $args in ward-supervisor* | ward-init* | ward-proxy*) ;; *) continue ;; esac
+		case $args in ward-supervisor* | ward-init* | ward-proxy* | ward-ports*) ;; *) continue ;; esac
 		cwd=$(readlink "$dir/cwd" 2>/dev/null) || cwd=
 		if grep -qsF -- "$TEST_DIR" "$dir/environ" || [[ $args == *"$TEST_DIR"* || $cwd == "$TEST_DIR"* ]]; then
 			echo "$pid $args"
