@@ -22,6 +22,7 @@ setup() {
 }
 
 teardown() {
+	[ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null || true
 	common_teardown
 }
 
@@ -132,6 +133,47 @@ last_names() {
 	assert_equal "$(ward template inspect example.com/mine:2 | jq '.[0].layers | length')" 3
 	run ward run -q --rm -t example.com/mine:2 shell -- -c 'cat /opt/second; /opt/tool/bin/tool'
 	assert_equal "$output" "$(printf '2\ntool runs')"
+}
+
+@test "a saved template, pushed to docker-registry: skopeo inspects it, podman runs it, and it comes back" {
+	need docker-registry curl
+	box a
+	ward exec -u root a sh -c 'mkdir -p /opt && printf "#!/bin/sh\\necho tool runs\\n" >/opt/tool && chmod 755 /opt/tool
+		rm /bin/sort; echo x >/opt/owned && chmod 4750 /opt/owned'
+	ward stop a
+	ward template save a example.com/mine:1 >digest
+	local port
+	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	cat >registry.yml <<-END
+		version: 0.1
+		log: {level: error, accesslog: {disabled: true}}
+		storage: {filesystem: {rootdirectory: $PWD/registry}}
+		http: {addr: "127.0.0.1:$port"}
+	END
+	docker-registry serve registry.yml >registry.out 2>&1 </dev/null 3>&- &
+	SERVER=$!
+	wait_for curl -s "http://127.0.0.1:$port/v2/"
+	local name="127.0.0.1:$port/my/tools:1"
+	ward template push -q example.com/mine:1 "$name"
+	skopeo inspect --tls-verify=false "docker://$name" >inspected
+	assert_equal "$(jq -r .Digest inspected)" "$(cat digest)"
+	assert_equal "$(jq -c '[(.Layers | length), .Labels.x, .Os]' inspected)" '[2,"y","linux"]'
+	# Back from there, in another store.
+	XDG_DATA_HOME="$TEST_DIR/other" run ward run -q --rm -t "$name" shell -- -c '/opt/tool; ls /bin/sort; stat -c %a /opt/owned'
+	assert_output_has "tool runs"
+	assert_output_has 4750
+	# Without a service manager, and whatever the machine's control groups are: root's podman.
+	if [ "$(id -u)" -eq 0 ]; then
+		need podman
+		PODMAN="podman --root $TEST_DIR/podman --runroot $TEST_DIR/podman-run --storage-driver vfs
+			--cgroup-manager cgroupfs --events-backend none"
+		NAME=$name PODMAN=$PODMAN unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup
+			$PODMAN pull -q --tls-verify=false "$NAME"
+			$PODMAN run --rm --cgroups=disabled --network=none --ulimit nofile=256:256 --ulimit nproc=1000:1000 "$NAME" \
+				sh -c "/opt/tool; ls /bin/sort; stat -c %a:%u /opt/owned; echo \$FROM_IMAGE"' >podman.out 2>podman.err ||
+			fail "$(cat podman.err)"
+		assert_equal "$(tail -n 3 podman.out)" "$(printf '%s\n' 'tool runs' 4750:0 yes)"
+	fi
 }
 
 @test "no login, no key of the environment, no secret of a kit is in any blob" {
