@@ -39,8 +39,12 @@ static int try_socket(const char *path, char **ret, struct err *e)
 	auto_close int fd = -1;
 	struct stat st;
 
-	if (fs_canonical(path, &real, NULL) < 0 || stat(real, &st) < 0)
-		return err_sys(e, "%s", shown);
+	if (fs_canonical(path, &real, NULL) < 0 || stat(real, &st) < 0) {
+		int r = err_sys(e, "%s", shown);
+
+		err_hint(e, "is the engine running? docker info");
+		return r;
+	}
 	if (!S_ISSOCK(st.st_mode) || strlen(real) >= sizeof(a.sun_path))
 		return err_set(e, ERR_REFUSED, -ENOTSOCK, "%s: not a socket", shown);
 	memcpy(a.sun_path, real, strlen(real));
