@@ -58,6 +58,7 @@ enum proxy_wire {
 			      terminal */
 	PROXY_WIRE_TAKEN,  /* proxy -> supervisor, after READY: new RULES or LOG are in force; arg:
 			      the type of the message */
+	PROXY_WIRE_LOG_FULL, /* proxy -> supervisor: the log has got long; answered with LOG */
 	PROXY_WIRE_HOSTNAME, /* payload: the box's own name */
 };
 enum proxy_entry {

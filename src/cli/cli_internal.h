@@ -437,6 +437,14 @@ int policy_ls(struct cli *c, struct err *e);
 int policy_check(struct cli *c, struct err *e);
 int policy_log(struct cli *c, struct err *e);
 int policy_learn(struct cli *c, struct err *e);
+/*
+ * policy_log.c: give the records of sandboxes that pass --since, --host and --denied to fn, each
+ * with its sandbox's name; with --follow a NULL between those of the past and those that come, and
+ * no return but with an error of fn.
+ */
+typedef int policy_record_fn(void *arg, const struct json *record, struct err *e);
+int policy_records(struct cli *c, struct sandbox *const *boxes, size_t n, policy_record_fn *fn,
+		   void *arg, struct err *e);
 /* cmd_policy.c: change the policy file of a sandbox (NULL: the user's), tell who is concerned, and
  * say what was done. Returns an exit code or -errno. */
 int policy_change(struct cli *c, struct sandbox *box, const struct engine_policy_change *change,

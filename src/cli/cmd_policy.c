@@ -439,6 +439,8 @@ static const struct cli_action actions[] = {
 	{ "ls", 0, 1, "[SANDBOX]", policy_ls },
 	{ "list", 0, 1, "[SANDBOX]", policy_ls },
 	{ "check", 1, 2, "HOST[:PORT]", policy_check },
+	{ "log", 0, 1, "[SANDBOX]", policy_log },
+	{ "learn", 1, 1, "SANDBOX", policy_learn },
 	{ "reset", 0, 0, "no operand", policy_reset },
 };
 

@@ -403,6 +403,29 @@ static const struct option policy_options[] = {
 	  .type = OPTION_FLAG,
 	  .offset = VALUE(all),
 	  .help = "ls: also the rules of the preset" },
+	{ .name = "denied",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(denied),
+	  .help = "log: only what was refused, or would have been in an audit" },
+	{ .name = "host",
+	  .type = OPTION_STRING,
+	  .offset = VALUE(host),
+	  .arg = "PATTERN",
+	  .help = "log, learn: only hosts that match, written as in a rule" },
+	{ .name = "since",
+	  .type = OPTION_STRING,
+	  .offset = VALUE(since),
+	  .arg = "TIME",
+	  .help = "log, learn: only from then on, as 10m or 2026-01-02T03:04:05Z" },
+	{ .name = "limit",
+	  .type = OPTION_STRING,
+	  .offset = VALUE(limit),
+	  .arg = "N",
+	  .help = "log: only the last N records" },
+	{ .name = "apply",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(apply),
+	  .help = "learn: also allow what is proposed" },
 	{ .name = "follow",
 	  .letter = 'f',
 	  .type = OPTION_FLAG,
@@ -509,6 +532,8 @@ static const struct verb_example policy_examples[] = {
 	{ "policy check --sandbox review registry.example.com",
 	  "is it allowed, and by which rule" },
 	{ "policy ls review", "the rules that count there, and where they come from" },
+	{ "policy log -f --denied review", "what is refused there, as it happens" },
+	{ "policy learn review", "the rules that would allow what was refused" },
 	{ "policy init locked", "nothing but what a kit and your rules allow" },
 };
 static const struct verb_example volume_examples[] = {
@@ -623,7 +648,11 @@ static const char policy_text[] =
 	"init sets the preset (open, balanced, locked or audit): of one sandbox with --sandbox, "
 	"else of all that were made without --network. ls lists rules and their origin. check "
 	"says what would become of a connection, and exits with 1 when it is denied. reset "
-	"removes a file.";
+	"removes a file.\n\n"
+	"log prints a record for each connection: when, where to, what became of it and by which "
+	"rule, and how much went over it; of one sandbox or of all, oldest first. learn proposes "
+	"the smallest rules for what a sandbox was refused, or used with the presets open and "
+	"audit.";
 static const char volume_text[] =
 	"An agent's volume holds the files of its login. They appear in every sandbox of that "
 	"agent "
@@ -813,7 +842,7 @@ const struct verb cli_verbs[] = {
 	  .run = cmd_template },
 	{ .name = "policy",
 	  .operands = "init [PRESET] | allow RULE... | deny RULE... | rm RULE... | ls [SANDBOX] | "
-		      "check HOST[:PORT] | reset",
+		      "check HOST[:PORT] | log [SANDBOX] | learn SANDBOX | reset",
 	  .summary = "Say which hosts may be reached",
 	  .text = policy_text,
 	  TABLE(policy_options),
@@ -822,7 +851,7 @@ const struct verb cli_verbs[] = {
 	  .exits = VERB_EXITS_THINGS,
 	  .min = 1,
 	  .max = UINT_MAX,
-	  .words = "init|allow|deny|rm|ls|check|reset",
+	  .words = "init|allow|deny|rm|ls|check|log|learn|reset",
 	  .run = cmd_policy },
 	{ .name = "volume",
 	  .operands = "ls | rm AGENT...",

@@ -113,6 +113,7 @@ void conn_record(struct conn *c, const char *verdict, const char *reason)
 		.port = c->target_known ? c->req.port : 0,
 		.verdict = c->verdict.would_deny && strcmp(verdict, "allow") == 0 ? "would-deny"
 										  : verdict,
+		.addr = (const struct sockaddr *)&c->peer,
 		.rule = c->verdict.rule,
 		.origin = c->verdict.origin,
 		.reason = reason,
@@ -121,7 +122,7 @@ void conn_record(struct conn *c, const char *verdict, const char *reason)
 		.duration_ms = loop_now(c->proxy->loop) - c->started,
 	};
 
-	log_record(c->proxy->log, &r);
+	log_record(c->proxy, &r);
 	c->started = 0;
 }
 

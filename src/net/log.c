@@ -6,6 +6,7 @@
  * A record is one JSON object on one line, written with one write(2) to a file opened for
  * appending, so that records of several writers cannot mix.
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/wire.h"
 #include "net/net_internal.h"
 
 static void set_time(struct json *j)
@@ -27,13 +29,36 @@ static void set_time(struct json *j)
 	json_set_string(j, "time", full);
 }
 
-void log_record(int fd, const struct record *r)
+static void set_address(struct json *j, const struct sockaddr *addr)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (addr != NULL && addr->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)addr)->sin_addr,
+			  text, sizeof(text));
+	else if (addr != NULL && addr->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr,
+			  text, sizeof(text));
+	json_set(j, "address", text[0] != '\0' ? json_string(text) : NULL);
+}
+
+/* A full disk must not stop the box: the record is lost, the connection was decided. */
+static void put_line(struct proxy *p, const struct buf *line)
+{
+	if (p->log_bytes + line->len <= 2 * (uint64_t)LOG_BYTES_MAX &&
+	    write(p->log, line->data, line->len) > 0)
+		p->log_bytes += line->len;
+	if (p->log_bytes < LOG_BYTES_MAX || p->log_full)
+		return;
+	p->log_full = wire_send(p->wire, PROXY_WIRE_LOG_FULL, 0, NULL, 0, NULL, 0) == 0;
+}
+
+void log_record(struct proxy *p, const struct record *r)
 {
 	struct buf line = BUF_INIT;
 	struct json *j;
-	ssize_t written;
 
-	if (fd < 0)
+	if (p->log < 0)
 		return;
 	j = json_object();
 	set_time(j);
@@ -41,6 +66,7 @@ void log_record(int fd, const struct record *r)
 	json_set_string(j, "host", r->host);
 	if (r->port != 0)
 		json_set_uint(j, "port", r->port);
+	set_address(j, r->addr);
 	json_set_string(j, "verdict", r->verdict);
 	json_set_string(j, "rule", r->rule);
 	json_set_string(j, "origin", r->origin);
@@ -51,9 +77,7 @@ void log_record(int fd, const struct record *r)
 	json_write(j, false, &line);
 	if (line.len == 0 || line.data[line.len - 1] != '\n')
 		buf_putc(&line, '\n');
-	/* A full disk must not stop the box: the record is lost, the connection was decided. */
-	written = write(fd, line.data, line.len);
-	(void)written;
+	put_line(p, &line);
 	buf_free(&line);
 	json_unref(j);
 }

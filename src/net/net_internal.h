@@ -281,17 +281,21 @@ int flow_flush(struct flow *f, int to);
 /* --- log.c ----------------------------------------------------------------------------------- */
 
 struct record {
-	const char *what;	   /* "connect" or the request's kind */
-	const char *host;	   /* canonical, or what the box wrote, escaped */
-	uint16_t port;		   /* 0: unknown */
-	const char *verdict;	   /* allow, deny, error, bad-request */
-	const char *rule, *origin; /* may be "" */
+	const char *what;	     /* "connect" or the request's kind */
+	const char *host;	     /* canonical, or what the box wrote, escaped */
+	const struct sockaddr *addr; /* where it led; NULL: nowhere yet */
+	uint16_t port;		     /* 0: unknown */
+	const char *verdict;	     /* allow, deny, error, bad-request */
+	const char *rule, *origin;   /* may be "" */
 	const char *reason;
 	uint64_t bytes_up, bytes_down;
 	uint64_t duration_ms;
 };
-/* One line, one write. fd -1: nothing. */
-void log_record(int fd, const struct record *r);
+enum { LOG_BYTES_MAX = 4 << 20 };
+struct proxy;
+/* One line, one write. Beyond LOG_BYTES_MAX the supervisor is asked for another file, once; beyond
+ * twice as much nothing more is written. */
+void log_record(struct proxy *p, const struct record *r);
 /* "HOST:PORT" as people write it. */
 void log_target(const struct policy_host *host, uint16_t port, struct buf *out);
 /* A whole response of our own. target NULL: not about a target. */
@@ -415,7 +419,9 @@ enum { PROXY_CONNS_MAX = 4096, PROXY_PENDING_MAX = 64, PROXY_LISTENERS_MAX = 8 }
 struct proxy {
 	struct loop *loop;
 	int wire;
-	int log;
+	int log; /* -1: no records */
+	uint64_t log_bytes;
+	bool log_full;		    /* and the supervisor was told */
 	char sandbox[64];	    /* its name, for hints; "" when nobody said */
 	struct policy_rules *rules; /* NULL denies everything */
 	struct resolver *resolver;

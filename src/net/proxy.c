@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -142,12 +143,15 @@ static int take_hostname(struct proxy *p, const struct wire_msg *m, struct err *
 static int take_log(struct proxy *p, struct wire_msg *m, struct err *e)
 {
 	int fd = wire_take_fd(m, 0);
+	struct stat st;
 
 	if (fd < 0)
 		return err_set(e, ERR_SYSTEM, EBADMSG, "proxy: a log without a descriptor");
 	if (p->log >= 0)
 		close(p->log);
 	p->log = fd;
+	p->log_full = false;
+	p->log_bytes = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 	snprintf(p->sandbox, sizeof(p->sandbox), "%.63s", m->data);
 	return 0;
 }

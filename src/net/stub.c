@@ -103,7 +103,7 @@ static void tell_denied(struct stub *s, const char *name, const struct policy_ve
 
 	if (denied_lately(s, name))
 		return;
-	log_record(s->proxy->log, &r);
+	log_record(s->proxy, &r);
 	proxy_notice(s->proxy, name, v->reason);
 }
 

@@ -41,13 +41,47 @@ static int give_sockets(const struct box *box, int fd)
 	return r;
 }
 
+/*
+ * The log of connections is rotated in an order that loses no record for somebody who follows it:
+ * the proxy gets a new file under another name, and only when it writes to that one are the names
+ * changed.  A follower that finds another file under the name has all of the old one.
+ */
+#define LOG_NAME SUPERVISE_NETWORK_LOG
+#define LOG_NEXT LOG_NAME ".new"
+
+static int open_log(struct supervisor *sup, const char *name, int flags)
+{
+	return openat(sup->log_fd, name,
+		      O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+}
+
+static void rename_logs(struct supervisor *sup)
+{
+	static const char *const names[] = { LOG_NAME ".2", LOG_NAME ".1", LOG_NAME, LOG_NEXT };
+
+	if (faccessat(sup->log_fd, LOG_NEXT, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+		return;
+	for (size_t i = 0; i + 1 < ARRAY_SIZE(names); i++)
+		(void)renameat(sup->log_fd, names[i + 1], sup->log_fd, names[i]);
+}
+
+static void next_log(struct supervisor *sup)
+{
+	auto_close int log = open_log(sup, LOG_NEXT, O_TRUNC);
+
+	if (log < 0 || wire_send(sup->proxy.wire_fd, PROXY_WIRE_LOG, 0, sup->params.name,
+				 strlen(sup->params.name), &log, 1) < 0)
+		supervisor_note(sup, "network log: %s", strerror(errno));
+}
+
 static int give(struct supervisor *sup, int fd, struct err *e)
 {
 	auto_close int rules = -1;
-	auto_close int log = openat(sup->log_fd, "network.jsonl",
-				    O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	auto_close int log = -1;
 	int r;
 
+	rename_logs(sup); /* what an earlier proxy could not finish */
+	log = open_log(sup, LOG_NAME, 0);
 	if (log < 0)
 		return err_sys(e, "network log");
 	r = fs_sealed_memfd("ward-rules", sup->rules, strlen(sup->rules), &rules, e);
@@ -182,6 +216,10 @@ static void on_proxy(int fd, uint32_t events, void *arg)
 			answered(sup, &e);
 		} else if (m->h.type == PROXY_WIRE_TAKEN && m->h.arg == PROXY_WIRE_RULES) {
 			answered(sup, NULL);
+		} else if (m->h.type == PROXY_WIRE_TAKEN && m->h.arg == PROXY_WIRE_LOG) {
+			rename_logs(sup);
+		} else if (m->h.type == PROXY_WIRE_LOG_FULL) {
+			next_log(sup);
 		}
 		wire_msg_clear(m);
 	} else if (r != -EAGAIN && r != -EINTR) {

@@ -85,6 +85,9 @@ int supervise_ports_unknown(const struct spec_port *pattern, struct err *e);
  * away. */
 #define SUPERVISE_UNSEEN "unseen"
 
+/* log/: one JSON object a line for each connection; the older ones in .1 and .2. */
+#define SUPERVISE_NETWORK_LOG "network.jsonl"
+
 /* Client calls. A connection serves one request at a time; open one per purpose. */
 
 /* -ENOTCONN when the sandbox does not run. Checks the peer's uid (SO_PEERCRED). */

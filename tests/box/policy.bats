@@ -234,3 +234,38 @@ refute_problem() {
 	assert_equal "$(get two)" 200
 	wait_for gets 200 one
 }
+
+@test "log: a record for each connection, followed, also while the file is rotated" {
+	local log
+	start box
+	log=$(sandbox_dir "")/log/network.jsonl
+	# A file that is as long as it may get: the next record is the last one there.
+	python3 -c 'import sys
+line = "{\"time\":\"2020-01-01T00:00:00.000Z\",\"host\":\"old.example.com\",\"verdict\":\"deny\"}\n"
+sys.stdout.write(line * (4 * 1024 * 1024 // len(line) + 1))' >>"$log"
+	note_box "$(ward inspect box | jq -r '.[0].id')"
+	kill -9 "$BOX_PROXY" # its successor looks how long the file is
+	"$WARD" policy log -f --json --since 1h box >"$TEST_DIR/followed" 2>/dev/null 3>&- &
+	local follower=$!
+	wait_for gets 403 box
+	wait_for test -e "$log.1"
+	ward policy allow -q --sandbox box "localhost:$PORT"
+	assert_equal "$(get box /one)" 200
+	followed() { grep -q '"verdict": *"allow"' "$TEST_DIR/followed"; }
+	wait_for followed
+	kill "$follower"
+	jq -c . "$TEST_DIR/followed" | grep -c '"deny"'
+	[ "$(stat -c %s "$log")" -lt 100000 ]
+	[ ! -e "$log.new" ]
+	assert_equal "$(jq -r 'select(.verdict == "allow") | "\(.sandbox) \(.address) \(.rule) \(.origin)"' "$TEST_DIR/followed" | tail -n 1)" \
+		"box 127.0.0.1 localhost:$PORT policy.yaml of the sandbox"
+}
+
+@test "learn and its command: what was refused works afterwards in the running sandbox" {
+	start box
+	assert_equal "$(get box)" 403
+	wait_for test -s "$(sandbox_dir "")/log/network.jsonl"
+	ward policy learn box >learned
+	bash -c "$(tail -n 1 learned)"
+	assert_equal "$(get box)" 200
+}

@@ -288,3 +288,89 @@ allow b.example.com:8443 policy.yaml"
 	ward policy allow --json a.example.com >out
 	assert_equal "$(jq -c '[.file,.changed,.sandboxes]' out)" "[\"$FILE\",[\"a.example.com\"],[]]"
 }
+
+# record SANDBOX TIME HOST PORT VERDICT [MORE]: a line of its log, as the proxy writes it.
+record() {
+	local dir
+	dir=$(sandbox_dir "$(ward inspect "$1" | jq -r '.[0].id')")
+	mkdir -p "$dir/log"
+	printf '{"time":"%s","entry":"connect","host":"%s","port":%s,"verdict":"%s","rule":"","origin":"","reason":"no rule allows it","bytes_up":1,"bytes_down":2,"duration_ms":3%s}\n' \
+		"$2" "$3" "$4" "$5" "${6:-}" >>"$dir/log/network.jsonl"
+}
+
+@test "log: of one sandbox and of all, in order, and filters" {
+	ward create -q --name one shell
+	ward create -q --name two shell
+	record one 2026-01-01T00:00:01.000Z a.example.com 443 deny
+	record two 2026-01-01T00:00:02.000Z b.example.com 22 allow ',"address":"192.0.2.9"'
+	record one 2026-01-01T00:00:03.000Z c.example.org 443 would-deny
+	echo 'no record' >>"$(sandbox_dir "$(ward inspect one | jq -r '.[0].id')")/log/network.jsonl"
+	record one 2026-01-01T00:00:04.000Z 'x\u001b[31m' 443 bad-request
+	run ward policy log
+	assert_status 0
+	assert_equal "${lines[0]}" "2026-01-01T00:00:01.000Z one deny  a.example.com:443 connect: no rule allows it"
+	assert_equal "${lines[1]}" "2026-01-01T00:00:02.000Z two allow b.example.com:22 (192.0.2.9) connect 1B up 2B down 3ms: no rule allows it"
+	assert_equal "${#lines[@]}" 4
+	refute_output_has $'\e'
+	hosts() { ward policy log --json "$@" | jq -r .host | grep -v 31m | paste -sd' '; }
+	assert_equal "$(hosts)" "a.example.com b.example.com c.example.org"
+	assert_equal "$(hosts one)" "a.example.com c.example.org"
+	assert_equal "$(hosts --sandbox two)" "b.example.com"
+	assert_equal "$(hosts --denied)" "a.example.com c.example.org"
+	assert_equal "$(hosts --host '**.example.com')" "a.example.com b.example.com"
+	assert_equal "$(hosts --host c.example.org)" "c.example.org"
+	assert_equal "$(hosts --since 2026-01-01T00:00:02Z)" "b.example.com c.example.org"
+	assert_equal "$(hosts --since 1h)" ""
+	assert_equal "$(hosts two --limit 1)" "b.example.com"
+	assert_equal "$(ward policy log --json two | jq -r .sandbox)" two
+	run ward policy log --since yesterday
+	assert_status 2
+	run ward policy log none
+	assert_status 1
+}
+
+@test "log: the older files come first" {
+	local log
+	ward create -q --name one shell
+	record one 2026-01-01T00:00:01.000Z first.example.com 443 deny
+	log=$(sandbox_dir "")/log/network.jsonl
+	mv "$log" "$log.2"
+	record one 2026-01-01T00:00:01.000Z second.example.com 443 deny
+	mv "$log" "$log.1"
+	record one 2026-01-01T00:00:01.000Z third.example.com 443 deny
+	assert_equal "$(ward policy log --json one | jq -r .host | paste -sd' ')" "first.example.com second.example.com third.example.com"
+}
+
+@test "learn: the smallest rules for what was refused, and what it leaves to people" {
+	local i t=2026-01-01T00:00:01.000Z
+	ward create -q --name one --deny-host bad.example.com shell
+	run ward policy learn one
+	assert_status 0
+	assert_output_has "nothing to allow"
+	record one $t api.example.com 443 deny
+	record one $t api.example.com 80 deny
+	record one $t git.example.com 22 would-deny
+	record one $t bad.example.com 443 deny
+	record one $t pypi.org 443 deny
+	record one $t host.ward.internal 8080 deny
+	record one $t 10.1.2.3 5432 deny
+	record one $t 192.0.2.7 443 deny
+	for i in a b c; do
+		record one $t "$i.cdn.example.net" 443 deny
+		record one $t "$i.github.io" 443 deny
+		record one $t "$i.co.uk" 443 deny
+	done
+	record one $t pypi.org 80 deny ',"address":"10.9.9.9"'
+	run ward policy learn one
+	assert_status 0
+	assert_equal "${lines[0]}" "ward policy allow --sandbox one api.example.com git.example.com:22 192.0.2.7:443 '*.cdn.example.net' a.github.io a.co.uk b.github.io b.co.uk c.github.io c.co.uk"
+	assert_equal "${lines[2]}" "ward policy allow --sandbox one localhost:8080 10.1.2.3:5432 10.9.9.9:80"
+	ward policy learn --apply one
+	assert_equal "$(rules one | grep -c 'policy.yaml of the sandbox')" 10
+	if rules one | grep -e localhost -e 10.1.2.3; then false; fi
+	run ward policy learn --json one
+	assert_equal "$(jq -c . <<<"$output")" '{"allow":[],"by_hand":["localhost:8080","10.1.2.3:5432","10.9.9.9:80"]}'
+	bash -c "$(ward policy learn one | tail -n 1)"
+	run ward policy learn one
+	assert_output_has "nothing to allow"
+}
