@@ -137,6 +137,9 @@ struct box_config {
 	char *home;	     /* the agent's home inside, "/home/agent" */
 	bool fill_home;	     /* it is new: it gets what the template has there */
 	uint16_t proxy_port; /* the explicit proxy's port on the box's loopback: 3128 */
+	/* A step of an image's build: of the root nothing is Ward's, see plan_build.c. Files must
+	 * be below /dev; there are no workspaces, volumes or binds. */
+	bool build;
 };
 void box_config_free(struct box_config *c); /* takes NULL; frees the struct too */
 struct box_config *box_config_new(void);
@@ -212,6 +215,10 @@ struct box_plan {
 };
 void box_plan_clear(struct box_plan *p);
 int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *e);
+/* Paths that a box with `build` may leave in its upper directory though no program made them:
+ * everything at or below those of leave_out, and those of if_filled when there is nothing in them.
+ */
+void box_build_leavings(struct strv *leave_out, struct strv *if_filled);
 void box_plan_print(const struct box_plan *p, struct buf *out); /* one line an operation */
 struct json *box_plan_to_json(const struct box_plan *p);
 
@@ -273,6 +280,13 @@ void box_clear(struct box *b); /* closes what is open; kills nothing */
  */
 int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e), void *arg,
 		   struct err *e);
+/*
+ * The same with the tree that a box with these layers (uppermost first) and <dir>/upper has as its
+ * root: root_fd is open for reading, and what is written there goes to upper.  Nobody else sees the
+ * mount, and it is gone when f returns.  dir is absolute; no box may run on it meanwhile.
+ */
+int box_run_on_tree(const struct box_ids *ids, const struct strv *layers, const char *dir,
+		    int (*f)(int root_fd, void *arg, struct err *e), void *arg, struct err *e);
 /* Remove <dir>/upper, work, home and volumes of a stopped sandbox, whatever ids own them. */
 int box_remove_files(const struct box_ids *ids, int sandbox_dirfd, struct err *e);
 

@@ -53,6 +53,15 @@ int64_t idmap_outside(const struct box_extent *x, uint32_t n, uint32_t inside);
 
 /* Write the maps of the user namespace of `pid` (a child of ours that waits). */
 int mapped_write(pid_t pid, const struct box_ids *ids, struct err *e);
+/* What a child does in a user namespace of these ids, and further new namespaces: first with the
+ * user's own rights (may be NULL), then as root of it. */
+struct mapped_job {
+	uint64_t namespaces; /* CLONE_NEW* */
+	int (*as_user)(void *arg, struct err *e);
+	int (*as_root)(void *arg, struct err *e);
+	void *arg;
+};
+int mapped_run(const struct box_ids *ids, const struct mapped_job *j, struct err *e);
 /*
  * fd of a fresh user namespace whose only use is its map, for mount_setattr: what uid and gid own
  * on disk belongs to the agent inside, and the box's other ids stay themselves. Needs real root.
@@ -90,6 +99,15 @@ void account_rewrite(enum account_file kind, const char *text, size_t n, const s
 char *plan_volume_name(const char *path);
 /* Such a volume needs no directory of its own. */
 bool plan_volume_in_home(const struct box_config *c, const struct box_volume *v);
+/* The result lives until the next one. */
+struct box_op *plan_add_op(struct box_plan *p, enum box_op_type type, uint32_t flags,
+			   const char *target, const char *source);
+void plan_add_file(struct box_plan *p, const char *path, uint32_t mode, uint32_t flags,
+		   const char *content);
+void plan_add_kernel_fs(struct box_plan *p, const struct box_config *c); /* /proc, /sys, /dev */
+void plan_add_end(struct box_plan *p, const struct box_config *c);
+/* plan_build.c: the whole plan of a box_config with `build`. */
+void plan_build(struct box_plan *p, const struct box_config *c);
 
 /* --- mount.c --------------------------------------------------------------------------------- */
 
@@ -184,6 +202,11 @@ struct box_build { /* the child's state while it applies the plan */
 	struct box_net net;
 	struct mount_list mounts;
 };
+/* build.c: a state with nothing open, and its end. */
+void build_init(struct box_build *b, const struct box_config *c, const struct box_plan *p);
+void build_clear(struct box_build *b);
+/* Make upper, work and home when they are missing; the first two are opened for the child. */
+int build_open_dirs(const struct box_config *c, struct box_build *b, struct err *e);
 /* As the user, before the id changes: open everything that lies on the host. */
 int apply_open_sources(struct box_build *b, struct err *e);
 /* As root inside: the operations in order. */

@@ -271,8 +271,7 @@ static int make_volume(const struct box_config *c, const struct box_volume *v, i
 	return fchmod(fd, v->mode ? v->mode : 0755) < 0 ? err_sys(e, "volume %s", v->path) : 0;
 }
 
-/* Make upper, work and home when they are missing; the first two are opened for the child. */
-static int open_dirs(const struct box_config *c, struct box_build *b, struct err *e)
+int build_open_dirs(const struct box_config *c, struct box_build *b, struct err *e)
 {
 	static const struct {
 		const char *name;
@@ -322,7 +321,7 @@ static int open_dirs(const struct box_config *c, struct box_build *b, struct err
 	return r;
 }
 
-static void build_init(struct box_build *b, const struct box_config *c, const struct box_plan *p)
+void build_init(struct box_build *b, const struct box_config *c, const struct box_plan *p)
 {
 	*b = (struct box_build){ .c = c,
 				 .p = p,
@@ -344,7 +343,7 @@ static void build_init(struct box_build *b, const struct box_config *c, const st
 }
 
 /* The supervisor's copy; only the child fills the rest. */
-static void build_clear(struct box_build *b)
+void build_clear(struct box_build *b)
 {
 	fd_closep(&b->upper_fd);
 	fd_closep(&b->work_fd);
@@ -593,7 +592,7 @@ int box_start(const struct box_config *c, const struct box_plan *p, int init_exe
 	if (r < 0)
 		return r;
 	build_init(&build, c, p);
-	r = open_dirs(c, &build, e);
+	r = build_open_dirs(c, &build, e);
 	if (r == 0)
 		r = wire_pair(pair, e);
 	if (r == 0) {

@@ -167,6 +167,7 @@ struct json *box_config_to_json(const struct box_config *c)
 	json_set_string(j, "home", c->home);
 	json_set_bool(j, "fill_home", c->fill_home);
 	json_set_uint(j, "proxy_port", c->proxy_port);
+	json_set_bool(j, "build", c->build);
 	return j;
 }
 
@@ -389,6 +390,8 @@ static int read_config(const struct json *j, struct box_config *c, struct err *e
 		r = read_flag(j, "fill_home", &c->fill_home, e);
 	if (r == 0)
 		r = read_u32(j, "proxy_port", UINT16_MAX, &port, e);
+	if (r == 0)
+		r = read_flag(j, "build", &c->build, e);
 	c->proxy_port = (uint16_t)port;
 	return r;
 }

@@ -162,10 +162,10 @@ int mapped_write(pid_t pid, const struct box_ids *ids, struct err *e)
 
 /* --- a namespace for its map alone ------------------------------------------------------------ */
 
-/* Like fork, into a new user namespace. */
-static pid_t clone_userns(void)
+/* Like fork, into a new user namespace and those of `flags`. */
+static pid_t clone_userns(uint64_t flags)
 {
-	struct clone_args a = { .flags = CLONE_NEWUSER, .exit_signal = SIGCHLD };
+	struct clone_args a = { .flags = CLONE_NEWUSER | flags, .exit_signal = SIGCHLD };
 
 	return (pid_t)syscall(SYS_clone3, &a, sizeof(a));
 }
@@ -185,7 +185,7 @@ static int start_holder(pid_t *ret_pid, int *ret_pipe, struct err *e)
 
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return err_sys(e, "pipe");
-	pid = clone_userns();
+	pid = clone_userns(0);
 	if (pid < 0) {
 		int code = errno;
 
@@ -254,7 +254,7 @@ int mapped_owner_userns(const struct box_ids *ids, uint32_t uid, uint32_t gid, i
  */
 
 static _Noreturn void run_child(const struct box_ids *ids, int go_fd, int err_fd,
-				int (*f)(void *arg, struct err *e), void *arg)
+				const struct mapped_job *j)
 {
 	struct err e = ERR_INIT;
 	char go;
@@ -263,13 +263,14 @@ static _Noreturn void run_child(const struct box_ids *ids, int go_fd, int err_fd
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (read(go_fd, &go, 1) != 1)
 		_exit(1);
-	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 ||
-	    (ids->mode != BOX_ID_SINGLE && setgroups(0, NULL) < 0))
+	r = j->as_user ? j->as_user(j->arg, &e) : 0;
+	if (r == 0 && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 ||
+		       (ids->mode != BOX_ID_SINGLE && setgroups(0, NULL) < 0)))
 		r = err_sys(&e, "id maps: become root of the namespace");
-	else {
+	if (r == 0) {
 		/* A change of ids has undone it. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		r = f(arg, &e);
+		r = j->as_root(j->arg, &e);
 	}
 	if (r < 0) {
 		if (e.code == 0)
@@ -280,8 +281,7 @@ static _Noreturn void run_child(const struct box_ids *ids, int go_fd, int err_fd
 	_exit(0);
 }
 
-int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e), void *arg,
-		   struct err *e)
+int mapped_run(const struct box_ids *ids, const struct mapped_job *j, struct err *e)
 {
 	struct err local = ERR_INIT;
 	int go[2];
@@ -300,10 +300,10 @@ int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e)
 	}
 	/* The map files of a process that is not dumpable belong to real root. */
 	prctl(PR_SET_DUMPABLE, 1);
-	pid = clone_userns();
+	pid = clone_userns(j->namespaces);
 	if (pid == 0) {
 		close(go[1]);
-		run_child(ids, go[0], report[1], f, arg);
+		run_child(ids, go[0], report[1], j);
 	}
 	r = pid < 0 ? -errno : 0;
 	prctl(PR_SET_DUMPABLE, dumpable == 1);
@@ -324,6 +324,12 @@ int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e)
 	if (r < 0 && e)
 		*e = local;
 	return r;
+}
+
+int box_run_mapped(const struct box_ids *ids, int (*f)(void *arg, struct err *e), void *arg,
+		   struct err *e)
+{
+	return mapped_run(ids, &(struct mapped_job){ .as_root = f, .arg = arg }, e);
 }
 
 struct removal {

@@ -117,8 +117,8 @@ static const struct fixed dev_rest[] = {
 	{ BOX_OP_MQUEUE, SAFE | BOX_F_NOEXEC | BOX_F_NOFOLLOW, "/dev/mqueue" },
 };
 
-static struct box_op *add_op(struct box_plan *p, enum box_op_type type, uint32_t flags,
-			     const char *target, const char *source)
+struct box_op *plan_add_op(struct box_plan *p, enum box_op_type type, uint32_t flags,
+			   const char *target, const char *source)
 {
 	struct box_op *op;
 
@@ -133,7 +133,7 @@ static struct box_op *add_op(struct box_plan *p, enum box_op_type type, uint32_t
 static void add_fixed(struct box_plan *p, const struct fixed *f, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct box_op *op = add_op(p, f[i].type, f[i].flags, f[i].target, f[i].source);
+		struct box_op *op = plan_add_op(p, f[i].type, f[i].flags, f[i].target, f[i].source);
 
 		op->mode = f[i].mode;
 		op->size = f[i].size;
@@ -141,10 +141,10 @@ static void add_fixed(struct box_plan *p, const struct fixed *f, size_t n)
 	}
 }
 
-static void add_file(struct box_plan *p, const char *path, uint32_t mode, uint32_t flags,
-		     const char *content)
+void plan_add_file(struct box_plan *p, const char *path, uint32_t mode, uint32_t flags,
+		   const char *content)
 {
-	struct box_op *op = add_op(p, BOX_OP_FILE, flags, path, NULL);
+	struct box_op *op = plan_add_op(p, BOX_OP_FILE, flags, path, NULL);
 
 	op->mode = mode;
 	op->content = xstrdup(content);
@@ -211,7 +211,7 @@ static int add_config_binds(struct box_plan *p, const struct box_config *c, uint
 			flags |= BOX_F_OPTIONAL;
 		if (b->yield)
 			flags |= BOX_F_NOFOLLOW | BOX_F_YIELD;
-		add_op(p, BOX_OP_BIND, flags, b->target, b->source);
+		plan_add_op(p, BOX_OP_BIND, flags, b->target, b->source);
 	}
 	return 0;
 }
@@ -233,7 +233,7 @@ enum { VOLUME_MODE = 0755, VOLUME_BYTES_PER_INODE = 16384 };
 
 static void add_tmpfs_volume(struct box_plan *p, const struct box_volume *v, uint32_t flags)
 {
-	struct box_op *op = add_op(p, BOX_OP_TMPFS, flags | SAFE | BOX_F_AGENT, v->path, NULL);
+	struct box_op *op = plan_add_op(p, BOX_OP_TMPFS, flags | SAFE | BOX_F_AGENT, v->path, NULL);
 
 	op->size = v->size ? v->size : 1024 * MIB;
 	op->inodes = 1024 + op->size / VOLUME_BYTES_PER_INODE;
@@ -267,10 +267,11 @@ static int add_volumes(struct box_plan *p, const struct box_config *c, struct er
 		if (v->tmpfs) {
 			add_tmpfs_volume(p, v, flags);
 		} else if (in_home) {
-			op = add_op(p, BOX_OP_DIR, flags | BOX_F_AGENT, v->path, NULL);
+			op = plan_add_op(p, BOX_OP_DIR, flags | BOX_F_AGENT, v->path, NULL);
 			op->mode = v->mode ? v->mode : VOLUME_MODE;
 		} else {
-			add_op(p, BOX_OP_BIND, flags | SAFE | BOX_F_REACHABLE, v->path, source);
+			plan_add_op(p, BOX_OP_BIND, flags | SAFE | BOX_F_REACHABLE, v->path,
+				    source);
 		}
 	}
 	return 0;
@@ -297,7 +298,8 @@ static void pin_between(struct box_plan *p, size_t first, const char *top, const
 	while ((slash = strrchr(path, '/')) && (size_t)(slash - path) > shortest) {
 		*slash = '\0';
 		if (!has_target(p, first, path))
-			add_op(p, BOX_OP_PIN, BOX_F_OPTIONAL | BOX_F_NOFOLLOW | flags, path, NULL);
+			plan_add_op(p, BOX_OP_PIN, BOX_F_OPTIONAL | BOX_F_NOFOLLOW | flags, path,
+				    NULL);
 	}
 }
 
@@ -346,7 +348,7 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 
 	if (r < 0)
 		return r;
-	add_op(p, BOX_OP_BIND, SAFE | BOX_F_REACHABLE, c->home, home);
+	plan_add_op(p, BOX_OP_BIND, SAFE | BOX_F_REACHABLE, c->home, home);
 	r = add_config_binds(p, c, idmap, e);
 	if (r == 0)
 		r = add_volumes(p, c, e);
@@ -360,7 +362,7 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 		r = check_target("workspace", w->path, e);
 		if (r < 0)
 			return r;
-		op = add_op(p, BOX_OP_BIND, flags, w->path, w->path);
+		op = plan_add_op(p, BOX_OP_BIND, flags, w->path, w->path);
 		op->dev = w->dev;
 		op->ino = w->ino;
 	}
@@ -377,7 +379,7 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 		 * symbolic link in it names is the repository's choice, not the user's. */
 		if (within_workspace(s, v->target))
 			flags |= BOX_F_EXISTING | BOX_F_NOFOLLOW;
-		op = add_op(p, BOX_OP_BIND, flags, v->target, v->source);
+		op = plan_add_op(p, BOX_OP_BIND, flags, v->target, v->source);
 		/* Editors replace a file by rename; its inode says nothing. */
 		op->dev = v->is_dir ? v->dev : 0;
 		op->ino = v->is_dir ? v->ino : 0;
@@ -399,7 +401,7 @@ static int add_binds(struct box_plan *p, const struct box_config *c, struct err 
 static void add_hidden(struct box_plan *p, const struct spec *s)
 {
 	for (size_t i = 0; i < s->hide.n; i++)
-		add_op(p, BOX_OP_MASK, BOX_F_OPTIONAL | BOX_F_NOFOLLOW, s->hide.v[i], NULL);
+		plan_add_op(p, BOX_OP_MASK, BOX_F_OPTIONAL | BOX_F_NOFOLLOW, s->hide.v[i], NULL);
 }
 
 /* --- generated files ---------------------------------------------------------------------------
@@ -412,10 +414,10 @@ static void add_identity_files(struct box_plan *p, const struct box_config *c)
 					  c->hostname);
 	auto_free char *name = xasprintf("%s\n", c->hostname);
 
-	add_file(p, "/etc/hostname", 0644, 0, name);
-	add_file(p, "/etc/hosts", 0644, 0, hosts);
-	add_file(p, "/etc/resolv.conf", 0644, 0,
-		 "nameserver " BOXNET_NAMESERVER "\noptions ndots:0\n");
+	plan_add_file(p, "/etc/hostname", 0644, 0, name);
+	plan_add_file(p, "/etc/hosts", 0644, 0, hosts);
+	plan_add_file(p, "/etc/resolv.conf", 0644, 0,
+		      "nameserver " BOXNET_NAMESERVER "\noptions ndots:0\n");
 }
 
 /* For templates with a package manager of their own. */
@@ -425,21 +427,21 @@ static void add_system_files(struct box_plan *p, const struct box_config *c)
 					  "Acquire::https::Proxy \"http://127.0.0.1:%u\";\n",
 					  c->proxy_port, c->proxy_port);
 
-	add_file(p, "/etc/apt/apt.conf.d/90ward-proxy", 0644, 0, proxy);
+	plan_add_file(p, "/etc/apt/apt.conf.d/90ward-proxy", 0644, 0, proxy);
 	if (c->ids.mode == BOX_ID_SINGLE) {
 		/* apt would give up root for a user that does not exist in a map of one id. */
-		add_file(p, "/etc/apt/apt.conf.d/90ward-sandbox", 0644, 0,
-			 "APT::Sandbox::User \"root\";\n");
+		plan_add_file(p, "/etc/apt/apt.conf.d/90ward-sandbox", 0644, 0,
+			      "APT::Sandbox::User \"root\";\n");
 		return;
 	}
-	add_file(p, "/etc/sudoers.d/ward", 0440, 0,
-		 "agent ALL=(ALL:ALL) NOPASSWD: ALL\n"
-		 "Defaults:agent env_keep += \"HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY\"\n"
-		 "Defaults:agent env_keep += \"http_proxy https_proxy all_proxy no_proxy\"\n"
-		 "Defaults:agent env_keep += \"SSL_CERT_FILE CURL_CA_BUNDLE GIT_SSL_CAINFO\"\n"
-		 "Defaults:agent env_keep += \"REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS\"\n"
-		 "Defaults:agent env_keep += \"PIP_CERT CARGO_HTTP_CAINFO DENO_CERT\"\n"
-		 "Defaults:agent env_keep += \"AWS_CA_BUNDLE IS_SANDBOX BASH_ENV\"\n");
+	plan_add_file(p, "/etc/sudoers.d/ward", 0440, 0,
+		      "agent ALL=(ALL:ALL) NOPASSWD: ALL\n"
+		      "Defaults:agent env_keep += \"HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY\"\n"
+		      "Defaults:agent env_keep += \"http_proxy https_proxy all_proxy no_proxy\"\n"
+		      "Defaults:agent env_keep += \"SSL_CERT_FILE CURL_CA_BUNDLE GIT_SSL_CAINFO\"\n"
+		      "Defaults:agent env_keep += \"REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS\"\n"
+		      "Defaults:agent env_keep += \"PIP_CERT CARGO_HTTP_CAINFO DENO_CERT\"\n"
+		      "Defaults:agent env_keep += \"AWS_CA_BUNDLE IS_SANDBOX BASH_ENV\"\n");
 }
 
 static int add_config_files(struct box_plan *p, const struct box_config *c, struct err *e)
@@ -453,7 +455,7 @@ static int add_config_files(struct box_plan *p, const struct box_config *c, stru
 
 		if (r < 0)
 			return r;
-		add_file(p, f->path, f->mode, flags, f->content);
+		plan_add_file(p, f->path, f->mode, flags, f->content);
 	}
 	return 0;
 }
@@ -465,8 +467,8 @@ static int add_links(struct box_plan *p, const struct box_config *c, struct err 
 
 		if (r < 0)
 			return r;
-		add_op(p, BOX_OP_SYMLINK, c->links[i].replace ? 0 : BOX_F_IF_MISSING,
-		       c->links[i].path, c->links[i].target);
+		plan_add_op(p, BOX_OP_SYMLINK, c->links[i].replace ? 0 : BOX_F_IF_MISSING,
+			    c->links[i].path, c->links[i].target);
 	}
 	return 0;
 }
@@ -478,14 +480,14 @@ static void add_covered(struct box_plan *p, enum box_op_type type, const char *c
 			size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		add_op(p, type, BOX_F_OPTIONAL | BOX_F_NOFOLLOW, paths[i], NULL);
+		plan_add_op(p, type, BOX_F_OPTIONAL | BOX_F_NOFOLLOW, paths[i], NULL);
 }
 
 static void add_devices(struct box_plan *p)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
-		struct box_op *op = add_op(p, BOX_OP_DEVICE, BOX_F_NOSUID | BOX_F_NOEXEC,
-					   devices[i].path, devices[i].path);
+		struct box_op *op = plan_add_op(p, BOX_OP_DEVICE, BOX_F_NOSUID | BOX_F_NOEXEC,
+						devices[i].path, devices[i].path);
 
 		op->dev = makedev(devices[i].major, devices[i].minor);
 	}
@@ -509,10 +511,10 @@ static void add_ping_range(struct box_plan *p, const struct box_ids *ids)
 	}
 	(void)snprintf(range, sizeof(range), "%u %u", low->inside,
 		       high->count > 0 ? high->inside + high->count - 1 : high->inside);
-	add_op(p, BOX_OP_SYSCTL, 0, "net/ipv4/ping_group_range", range);
+	plan_add_op(p, BOX_OP_SYSCTL, 0, "net/ipv4/ping_group_range", range);
 }
 
-static void add_kernel_fs(struct box_plan *p, const struct box_config *c)
+void plan_add_kernel_fs(struct box_plan *p, const struct box_config *c)
 {
 	add_fixed(p, proc_ops, ARRAY_SIZE(proc_ops));
 	add_ping_range(p, &c->ids);
@@ -525,16 +527,16 @@ static void add_kernel_fs(struct box_plan *p, const struct box_config *c)
 	add_fixed(p, dev_rest, ARRAY_SIZE(dev_rest));
 }
 
-static void add_end(struct box_plan *p, const struct box_config *c)
+void plan_add_end(struct box_plan *p, const struct box_config *c)
 {
 	struct box_op *op;
 
-	add_op(p, BOX_OP_PIVOT, 0, "/", NULL);
-	add_op(p, BOX_OP_HOSTNAME, 0, NULL, c->hostname);
-	add_op(p, BOX_OP_LOOPBACK, 0, NULL, NULL);
-	op = add_op(p, BOX_OP_LISTEN, 0, NULL, NULL);
+	plan_add_op(p, BOX_OP_PIVOT, 0, "/", NULL);
+	plan_add_op(p, BOX_OP_HOSTNAME, 0, NULL, c->hostname);
+	plan_add_op(p, BOX_OP_LOOPBACK, 0, NULL, NULL);
+	op = plan_add_op(p, BOX_OP_LISTEN, 0, NULL, NULL);
 	op->port = c->proxy_port;
-	add_op(p, BOX_OP_CAPTURE, 0, NULL, NULL);
+	plan_add_op(p, BOX_OP_CAPTURE, 0, NULL, NULL);
 }
 
 /* Before anything that users name, so that nobody's directory gets a socket of ours. */
@@ -542,9 +544,10 @@ static void add_docker_socket(struct box_plan *p, const char *host_path)
 {
 	struct box_op *op;
 
-	op = add_op(p, BOX_OP_SOCKET, BOX_F_AGENT | BOX_F_NOFOLLOW, BOX_DOCKER_SOCKET, host_path);
+	op = plan_add_op(p, BOX_OP_SOCKET, BOX_F_AGENT | BOX_F_NOFOLLOW, BOX_DOCKER_SOCKET,
+			 host_path);
 	op->mode = 0660;
-	add_op(p, BOX_OP_SYMLINK, BOX_F_IF_MISSING, "/var/run", "/run");
+	plan_add_op(p, BOX_OP_SYMLINK, BOX_F_IF_MISSING, "/var/run", "/run");
 }
 
 /* What must be set, so that a half-filled configuration is an error and not half a box. */
@@ -576,6 +579,11 @@ int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *
 		return r;
 	p.dir = xstrdup(c->dir);
 	strv_extend(&p.layers, &c->layers);
+	if (c->build) {
+		plan_build(&p, c);
+		*ret = p;
+		return 0;
+	}
 	add_fixed(&p, early, ARRAY_SIZE(early));
 	if (c->docker_socket)
 		add_docker_socket(&p, c->docker_socket);
@@ -583,7 +591,7 @@ int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *
 		add_fixed(&p, host_links, ARRAY_SIZE(host_links));
 	r = add_links(&p, c, e);
 	if (c->fill_home)
-		add_op(&p, BOX_OP_FILL, BOX_F_OPTIONAL, c->home, NULL);
+		plan_add_op(&p, BOX_OP_FILL, BOX_F_OPTIONAL, c->home, NULL);
 	if (r == 0)
 		r = add_binds(&p, c, e);
 	if (r == 0) {
@@ -591,8 +599,8 @@ int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *
 		 * hidden. */
 		add_hidden(&p, c->spec);
 		add_identity_files(&p, c);
-		add_op(&p, BOX_OP_USER, 0, c->home,
-		       c->ids.mode == BOX_ID_SINGLE ? "root" : "agent");
+		plan_add_op(&p, BOX_OP_USER, 0, c->home,
+			    c->ids.mode == BOX_ID_SINGLE ? "root" : "agent");
 		if (!host)
 			add_system_files(&p, c);
 		r = add_config_files(&p, c, e);
@@ -601,8 +609,8 @@ int box_plan_make(const struct box_config *c, struct box_plan *ret, struct err *
 		box_plan_clear(&p);
 		return r;
 	}
-	add_kernel_fs(&p, c);
-	add_end(&p, c);
+	plan_add_kernel_fs(&p, c);
+	plan_add_end(&p, c);
 	*ret = p;
 	return 0;
 }
