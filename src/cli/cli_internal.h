@@ -45,6 +45,8 @@ struct cli_values {
 	bool follow;
 	bool raw;
 	bool no_trunc;
+	bool no_cache;
+	bool pull;
 	bool docker_socket;
 	bool denied;
 	bool apply;
@@ -61,6 +63,9 @@ struct cli_values {
 	const char *pull_template;
 	const char *platform;
 	const char *input;
+	const char *tag;
+	const char *file;
+	const char *target;
 	const char *output;
 	const char *workspace; /* run: the directory; exec: the working directory inside */
 	const char *credentials;
@@ -81,6 +86,7 @@ struct cli_values {
 	struct strv kit;
 	struct strv kit_arg;
 	struct strv resource;
+	struct strv build_arg;
 };
 
 struct cli;
@@ -303,6 +309,8 @@ int run_kits_read(const struct cli *c, const struct sandbox *box, const struct s
 /* Are the kits of --kit other ones than those that the sandbox was made with? */
 int run_kits_differ(const struct cli *c, const struct sandbox *box, const struct spec *old,
 		    bool *ret, struct err *e);
+/* runspec.c: the network of the options and the configuration, into preset and hosts of s. */
+int run_network(struct cli *c, struct spec *s, struct err *e);
 /* The template for an agent when the command line names none. */
 int run_template_choose(struct cli *c, const struct kit *k, struct spec_template *ret,
 			struct buf *note, struct err *e);
@@ -427,6 +435,8 @@ bool run_entrypoint(const struct cli *c, const struct spec *s, const struct kit 
 /* The image's own command, when that is a shell. Pure. */
 bool run_image_shell(const struct image_config *config, struct strv *ret);
 int cmd_template(struct cli *c, struct err *e);
+/* cmd_template_build.c: `template build -t NAME CONTEXT` */
+int template_build_file(struct cli *c, struct err *e);
 /* cmd_template_file.c: actions of cmd_template */
 int template_save(struct cli *c, struct err *e);
 int template_load(struct cli *c, struct err *e);

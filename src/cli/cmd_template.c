@@ -512,7 +512,8 @@ static int template_prune(struct cli *c, struct err *e)
 	int r = image_store_open(c->engine.paths.data, &s, e);
 
 	if (r == 0)
-		r = template_gc(c, &s, c->v.dry_run ? IMAGE_GC_DRY_RUN : 0, true, &sum, e);
+		r = template_gc(c, &s, IMAGE_GC_DROP_CACHE | (c->v.dry_run ? IMAGE_GC_DRY_RUN : 0),
+				true, &sum, e);
 	if (r < 0)
 		return r;
 	cli_human_size(sum.bytes, size);
@@ -534,6 +535,7 @@ static const struct cli_action actions[] = {
 	{ "inspect", 1, SIZE_MAX, "TEMPLATE...", template_inspect },
 	{ "rm", 1, SIZE_MAX, "TEMPLATE...", template_rm },
 	{ "prune", 0, 0, "no operand", template_prune },
+	{ "build", 1, 1, "CONTEXT", template_build_file },
 	{ "save", 1, 2, "SANDBOX NAME, or -o FILE TEMPLATE", template_save },
 	{ "load", 0, 1, "[NAME]", template_load },
 };

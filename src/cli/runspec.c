@@ -210,7 +210,7 @@ static int check_rules(const struct strv *patterns, bool allow, const char *opti
 	return r < 0 ? bad_option(option, e) : 0;
 }
 
-static int set_network(struct cli *c, struct spec *s, struct err *e)
+int run_network(struct cli *c, struct spec *s, struct err *e)
 {
 	const char *preset = c->v.network;
 	int r;
@@ -453,7 +453,7 @@ static int build_settings(struct cli *c, struct run_request *q, struct spec *s, 
 	if (r == 0)
 		r = add_hidden(c, q, &s->hide, e);
 	if (r == 0)
-		r = set_network(c, s, e);
+		r = run_network(c, s, e);
 	if (r == 0)
 		r = set_ports(c, q, s, e);
 	if (r == 0)

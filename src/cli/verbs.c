@@ -357,6 +357,53 @@ static const struct option template_options[] = {
 	  .offset = VALUE(input),
 	  .arg = "FILE",
 	  .help = "load: an OCI archive, or what docker save wrote" },
+	{ .name = "tag",
+	  .letter = 't',
+	  .type = OPTION_STRING,
+	  .offset = VALUE(tag),
+	  .arg = "NAME",
+	  .help = "build: the new template's name" },
+	{ .name = "file",
+	  .letter = 'f',
+	  .type = OPTION_STRING,
+	  .offset = VALUE(file),
+	  .arg = "FILE",
+	  .complete = COMPLETE_FILE,
+	  .help = "build: the Dockerfile (default CONTEXT/Dockerfile); - is standard input" },
+	{ .name = "build-arg",
+	  .type = OPTION_LIST,
+	  .offset = VALUE(build_arg),
+	  .arg = "NAME[=VALUE]",
+	  .help = "build: the value of an ARG; without =, this variable of yours" },
+	{ .name = "target",
+	  .type = OPTION_STRING,
+	  .offset = VALUE(target),
+	  .arg = "STAGE",
+	  .help = "build: stop after this stage" },
+	{ .name = "no-cache",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(no_cache),
+	  .help = "build: use nothing that was made before" },
+	{ .name = "pull",
+	  .type = OPTION_FLAG,
+	  .offset = VALUE(pull),
+	  .help = "build: ask the registry for the images of FROM, also when they are here" },
+	{ .name = "network",
+	  .type = OPTION_STRING,
+	  .offset = VALUE(network),
+	  .arg = "PRESET",
+	  .choices = "open|balanced|locked|audit",
+	  .help = "build: which names programs may reach (default balanced)" },
+	{ .name = "allow-host",
+	  .type = OPTION_LIST,
+	  .offset = VALUE(allow_host),
+	  .arg = "RULE",
+	  .help = "build: also allow these hosts, as run has it" },
+	{ .name = "deny-host",
+	  .type = OPTION_LIST,
+	  .offset = VALUE(deny_host),
+	  .arg = "RULE",
+	  .help = "build: never allow these hosts" },
 	{ .name = "dry-run",
 	  .type = OPTION_FLAG,
 	  .offset = VALUE(dry_run),
@@ -518,6 +565,7 @@ static const struct verb_example kit_examples[] = {
 };
 static const struct verb_example template_examples[] = {
 	{ "template pull python:3-slim", "bring an image here" },
+	{ "template build -t mine .", "make one from ./Dockerfile" },
 	{ "template ls", "what is here, how large it is, and who uses it" },
 	{ "template rm python:3-slim", "remove one that no sandbox uses" },
 	{ "template save my-sandbox my/tools:1", "a template with what was installed there" },
@@ -628,6 +676,10 @@ static const char template_text[] =
 	"sends a template to its registry, or to another one under another name. ls "
 	"lists what is here. inspect prints JSON. rm removes templates; one that a sandbox uses "
 	"is refused. prune frees the space of what nothing leads to any more.\n\n"
+	"build -t NAME CONTEXT makes a template from a Dockerfile: each RUN runs in a sandbox of "
+	"its own, which sees no files of yours, and reaches what the network preset allows. With "
+	"'-f -', or '-' as CONTEXT, the Dockerfile is standard input. Steps that were built before "
+	"are taken from a cache, which prune empties.\n\n"
 	"save SANDBOX NAME makes a template of a stopped sandbox: the image that it was made from, "
 	"and what was changed since, in the system and in the home. Workspaces, volumes, logins, "
 	"keys, conversations, histories and temporary files stay out of it.\n\n"
@@ -828,7 +880,8 @@ const struct verb cli_verbs[] = {
 	  .run = cmd_kit },
 	{ .name = "template",
 	  .operands = "pull IMAGE | push TEMPLATE [IMAGE] | ls | inspect TEMPLATE... | rm "
-		      "TEMPLATE... | prune | save SANDBOX NAME | save -o FILE TEMPLATE | load -i "
+		      "TEMPLATE... | prune | build -t NAME CONTEXT | save SANDBOX NAME | save -o "
+		      "FILE TEMPLATE | load -i "
 		      "FILE [NAME]",
 	  .summary = "Manage the images that sandboxes start from",
 	  .text = template_text,
@@ -838,7 +891,7 @@ const struct verb cli_verbs[] = {
 	  .exits = VERB_EXITS_THINGS,
 	  .min = 1,
 	  .max = UINT_MAX,
-	  .words = "pull|push|ls|inspect|rm|prune|save|load",
+	  .words = "pull|push|ls|inspect|rm|prune|build|save|load",
 	  .run = cmd_template },
 	{ .name = "policy",
 	  .operands = "init [PRESET] | allow RULE... | deny RULE... | rm RULE... | ls [SANDBOX] | "

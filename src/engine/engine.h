@@ -47,6 +47,31 @@ int engine_remove_layer(int dirfd, const char *name, struct err *e);
  */
 int engine_template_load(struct engine_context *c, const char *file, const char *name,
 			 char **ret_reference, struct err *e);
+/* `template build`. */
+struct engine_build {
+	const char *reference; /* the new template's, canonical */
+	const char *name;      /* of the Dockerfile, in messages */
+	const char *text;      /* of it */
+	size_t text_len;
+	const char *ignore; /* text of .dockerignore; NULL: none */
+	size_t ignore_len;
+	int context;		 /* directory; -1: there is none */
+	const struct strv *args; /* "K=V" */
+	const char *target;	 /* a stage; NULL: the last one */
+	bool no_cache;
+	enum engine_pull pull;
+	enum policy_preset network; /* what programs in it may reach */
+	bool network_default;	    /* nobody chose it: the user's policy file may */
+	const struct strv *allow_hosts;
+	const struct strv *deny_hosts;
+};
+/*
+ * Build an image: each RUN in a box of its own, with no files of the host but the context.  What is
+ * in hand is gone after a failure; finished steps stay in the cache.  The program's output goes to
+ * standard error. *ret_digest is owned by the caller.
+ */
+int engine_build(struct engine_context *c, const struct engine_build *q, char **ret_digest,
+		 struct err *e);
 /* What engine_ops.template found may be removed again. */
 void engine_release_template(struct engine_context *c);
 

@@ -12,13 +12,14 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "image/image.h"
 
-enum { LAYER_INFO_MAX = 64 << 10 };
+enum { LAYER_INFO_MAX = 64 << 10, CACHE_SECONDS = 14 * 24 * 3600 };
 
 struct live {
 	struct strv blobs;  /* hexadecimal digits */
@@ -55,8 +56,37 @@ static void keep_manifest(const struct image_store *s, const char *digest, struc
 		keep(&l->layers, c.diff_ids.v[i]);
 }
 
-static int find_live(const struct image_store *s, const struct strv *in_use, struct live *l,
-		     struct err *e)
+static bool is_fresh(int dirfd, const char *name, const void *arg)
+{
+	struct stat st;
+
+	(void)arg;
+	return name[0] != '.' && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_mtim.tv_sec > time(NULL) - CACHE_SECONDS;
+}
+
+/* Layers of builds that were made or used not long ago. */
+static void keep_cache(const struct image_store *s, struct live *l)
+{
+	int fd = fs_open_beneath(s->fd, IMAGE_CACHE_DIR, O_RDONLY | O_DIRECTORY, 0);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d))) {
+		auto_image_layer layer = { 0 };
+
+		if (!is_fresh(fd, entry->d_name, NULL) ||
+		    image_cache_read(fd, entry->d_name, &layer, NULL) < 0)
+			continue;
+		keep(&l->blobs, layer.digest);
+		keep(&l->layers, layer.diff_id);
+	}
+	if (d)
+		closedir(d);
+}
+
+static int find_live(const struct image_store *s, const struct strv *in_use, unsigned flags,
+		     struct live *l, struct err *e)
 {
 	struct image_record *v = NULL;
 	size_t n = 0;
@@ -71,6 +101,8 @@ static int find_live(const struct image_store *s, const struct strv *in_use, str
 	for (size_t i = 0; r == 0 && i < in_use->n; i++)
 		keep_manifest(s, in_use->v[i], l);
 	image_record_list_free(v, n);
+	if (r == 0 && !(flags & IMAGE_GC_DROP_CACHE))
+		keep_cache(s, l);
 	return r;
 }
 
@@ -185,6 +217,19 @@ static bool is_no_left_partial(int dirfd, const char *name, const void *arg)
 	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
 }
 
+/* The box of a build that was killed may live for a moment more: it holds the lock of its
+ * directory.
+ */
+static bool is_running(int dirfd, const char *name, const void *arg)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	auto_free char *path = fs_join(name, "lock");
+	auto_close int fd = fs_open_beneath(dirfd, path, O_RDWR | O_NONBLOCK, 0);
+
+	(void)arg;
+	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+}
+
 /* An import holds IMAGE_LOCK_CONTENT: none is under way. */
 static bool is_wanted_by_nobody(int dirfd, const char *name, const void *arg)
 {
@@ -229,7 +274,7 @@ int image_store_gc(const struct image_store *s, const struct strv *in_use, unsig
 	struct sweep w = { .s = s, .flags = flags, .remove = fs_remove_tree_at, .sum = &sum };
 	auto_live live = { 0 };
 	size_t records = 0;
-	int r = find_live(s, in_use, &live, e);
+	int r = find_live(s, in_use, flags, &live, e);
 
 	if (r == 0)
 		r = sweep_dir(&w, s->fd, "blobs/sha256", is_live_or_partial, &live.blobs,
@@ -242,8 +287,14 @@ int image_store_gc(const struct image_store *s, const struct strv *in_use, unsig
 			      e);
 	if (r == 0)
 		r = sweep_dir(&w, s->fd, "refs", is_record, NULL, &records, e);
+	if (r == 0)
+		r = sweep_dir(&w, s->fd, IMAGE_CACHE_DIR,
+			      flags & IMAGE_GC_DROP_CACHE ? is_wanted_by_nobody : is_fresh, NULL,
+			      &records, e);
 	if (remove_layer)
 		w.remove = remove_layer;
+	if (r == 0)
+		r = sweep_dir(&w, s->fd, IMAGE_BUILDS_DIR, is_running, NULL, &sum.builds, e);
 	if (r == 0)
 		r = sweep_layers(&w, &live.layers, e);
 	if (r == 0 && ret)

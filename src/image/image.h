@@ -16,6 +16,8 @@
  *	blobs/partial/            files that an import is writing
  *	refs/NAME                 a record (JSON) for each reference; its rename is the template
  *	layers/IDS/DIFFID/        unpacked layers, for one mapping of ids
+ *	cache/KEY                 which layer a step of a build has made
+ *	builds/ID/                what a step of a running build has in hand
  *	lock, content.lock        see enum image_lock
  *
  * Invariants: a blob HEX has its content complete; a record is written only when every
@@ -238,9 +240,10 @@ int image_store_untag(const struct image_store *s, const char *reference, struct
 enum {
 	IMAGE_GC_DRY_RUN = 1,	   /* only count */
 	IMAGE_GC_KEEP_PARTIAL = 2, /* downloads that were interrupted stay */
+	IMAGE_GC_DROP_CACHE = 4,   /* layers that only the cache of builds leads to go */
 };
 struct image_gc {
-	size_t blobs, partials, layers;
+	size_t blobs, partials, layers, builds;
 	uint64_t bytes; /* on disk */
 };
 /* Remove dirfd/name, an unpacked layer, whose files may belong to ids that only a box has. */
@@ -387,5 +390,19 @@ struct image_composition {
  */
 int image_compose(const struct image_store *s, const struct image_composition *c,
 		  const char *reference, struct image_record *ret, struct err *e);
+
+/* --- builds (build_cache.c) --------------------------------------------------------------------
+ */
+
+#define IMAGE_CACHE_DIR	 "cache"  /* of the store: the layers of steps that were built before */
+#define IMAGE_BUILDS_DIR "builds" /* and what the steps of running builds have in hand */
+/* The layer that a step with this key (64 hexadecimal digits) has made, and when (RFC 3339; owned
+ * by the caller). -ENOENT without a message. */
+int image_cache_find(const struct image_store *s, const char *key, struct image_layer *ret,
+		     char **ret_created);
+int image_cache_add(const struct image_store *s, const char *key, const struct image_layer *l,
+		    const char *created, struct err *e);
+/* For the collection of garbage: the record in the directory. */
+int image_cache_read(int dirfd, const char *key, struct image_layer *ret, char **ret_created);
 
 #endif

@@ -89,6 +89,11 @@ static int write_out(int fd, const char *bytes, size_t n)
 	return 0;
 }
 
+static int output_fd(const struct relay *r, uint32_t i)
+{
+	return r->o->to_stderr ? STDERR_FILENO : (int)i + 1;
+}
+
 static void on_output(struct relay *r, uint32_t stream, const char *bytes, size_t n)
 {
 	auto_buf clean = BUF_INIT;
@@ -117,7 +122,7 @@ static void on_output(struct relay *r, uint32_t stream, const char *bytes, size_
 			r->query_at = now_ms();
 		}
 	}
-	failed = write_out((int)i + 1, bytes, n);
+	failed = write_out(output_fd(r, i), bytes, n);
 	if (failed < 0) {
 		/* The program learns it as it would from a pipe of its own. That nobody reads any
 		 * more is no failure; a full disk is, and the program may not notice. */
@@ -316,7 +321,7 @@ static int set_up(struct relay *r, sigset_t *before, struct err *e)
 		return err_sys(e, "signalfd");
 	for (int i = 0; i < 2; i++) {
 		output_filter_init(&r->filter[i]);
-		r->filtered[i] = isatty(i + 1) == 1;
+		r->filtered[i] = isatty(output_fd(r, (uint32_t)i)) == 1;
 	}
 	if (keys_parse(r->o->detach_keys, &r->keys) < 0)
 		return err_set(e, ERR_USAGE, -EINVAL, "detach keys '%s': not understood",
@@ -360,7 +365,8 @@ int relay_run(int fd, const struct relay_options *o, struct relay_result *ret, s
 			auto_buf text = BUF_INIT;
 
 			output_filter_reset(r->modes, &text);
-			(void)write_out(r->filtered[0] ? 1 : 2, text.data, text.len);
+			(void)write_out(r->filtered[0] ? output_fd(r, 0) : STDERR_FILENO, text.data,
+					text.len);
 		}
 		*ret = (struct relay_result){ .end = (enum relay_end)r->end,
 					      .exit_code = r->exit_code,

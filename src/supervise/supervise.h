@@ -140,6 +140,7 @@ struct relay_options {
 	bool tty;		 /* put the user's terminal into raw mode and forward its size */
 	bool interactive;	 /* forward stdin */
 	bool raw_tty;		 /* no output filter */
+	bool to_stderr;		 /* what the program prints on standard output, too */
 	const char *detach_keys; /* NULL: "ctrl-p,ctrl-q"; "" : none */
 };
 enum relay_end {
