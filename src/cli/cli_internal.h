@@ -116,7 +116,8 @@ struct verb {
 	unsigned min;	      /* operands */
 	unsigned max;	      /* 0: none; UINT_MAX: any */
 	enum complete complete;
-	const char *words; /* "bash|zsh|fish": what the first operand may be */
+	const char *words;	 /* "bash|zsh|fish": what the first operand may be */
+	const char *agent_after; /* "a|b": those of them that an agent's name comes behind */
 	int (*run)(struct cli *c, struct err *e);
 };
 
@@ -396,6 +397,9 @@ int template_ref(const char *text, struct image_ref *ret, struct err *e);
 /* By reference, or by the beginning of a digest. ERR_NOT_FOUND with the cure. */
 int template_find(const struct image_store *s, const char *text, struct image_record *ret,
 		  struct err *e);
+/* What `template build AGENT` calls its result, and the choice of a template looks for. No registry
+ * has it: the host is this machine. Owned by the caller. */
+char *template_agent_name(const char *agent);
 /* engine_ops.template, with progress on standard error. */
 int template_ready(struct cli *c, struct spec_template *t, enum engine_pull pull, struct err *e);
 /* Which sandboxes have images, and the manifests of those; the two lists go together. */
@@ -437,6 +441,8 @@ bool run_image_shell(const struct image_config *config, struct strv *ret);
 int cmd_template(struct cli *c, struct err *e);
 /* cmd_template_build.c: `template build -t NAME CONTEXT` */
 int template_build_file(struct cli *c, struct err *e);
+/* cmd_template_agent.c: `template build AGENT[@VERSION]` */
+int template_build_agent(struct cli *c, const char *word, struct err *e);
 /* cmd_template_file.c: actions of cmd_template */
 int template_save(struct cli *c, struct err *e);
 int template_load(struct cli *c, struct err *e);

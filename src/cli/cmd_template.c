@@ -524,6 +524,19 @@ static int template_prune(struct cli *c, struct err *e)
 	return term_out(&b, e);
 }
 
+/* --- build --------------------------------------------------------------------------------------
+ */
+
+static int template_build(struct cli *c, struct err *e)
+{
+	const char *word = c->operands.v.v[1];
+
+	/* Without a name for the result, and when it cannot be a directory, it is an agent. */
+	if (c->v.tag || c->v.file || word[0] == '.' || word[0] == '-' || strchr(word, '/'))
+		return template_build_file(c, e);
+	return template_build_agent(c, word, e);
+}
+
 /* --- the verb ----------------------------------------------------------------------------------
  */
 
@@ -535,7 +548,7 @@ static const struct cli_action actions[] = {
 	{ "inspect", 1, SIZE_MAX, "TEMPLATE...", template_inspect },
 	{ "rm", 1, SIZE_MAX, "TEMPLATE...", template_rm },
 	{ "prune", 0, 0, "no operand", template_prune },
-	{ "build", 1, 1, "CONTEXT", template_build_file },
+	{ "build", 1, 1, "AGENT, or -t NAME CONTEXT", template_build },
 	{ "save", 1, 2, "SANDBOX NAME, or -o FILE TEMPLATE", template_save },
 	{ "load", 0, 1, "[NAME]", template_load },
 };

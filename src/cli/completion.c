@@ -83,6 +83,9 @@ static void bash_verb(struct buf *out, const struct verb *v)
 	for (size_t i = 0; i < v->noptions; i++)
 		buf_printf(out, "%s--%s", i ? " " : "", v->options[i].name);
 	buf_puts(out, "\"\n\t\telse\n\t\t\t");
+	if (v->agent_after)
+		buf_printf(out, "[[ $prev =~ ^(%s)$ ]] && %s ||\n\t\t\t", v->agent_after,
+			   bash_actions[COMPLETE_AGENT]);
 	if (v->words) {
 		buf_puts(out, "_ward_words \"");
 		add_words(out, v->words);
@@ -173,7 +176,12 @@ static void zsh_verb(struct buf *out, const struct verb *v)
 	if (v->words) {
 		buf_puts(out, "\t\t\t'1:word:(");
 		add_words(out, v->words);
-		buf_puts(out, ")'\n");
+		buf_puts(out, ")'");
+		if (v->agent_after)
+			buf_printf(out,
+				   " \\\n\t\t\t'2:name:{[[ $words[CURRENT-1] == (%s) ]] && %s}'",
+				   v->agent_after, zsh_actions[COMPLETE_AGENT]);
+		buf_putc(out, '\n');
 	} else if (v->stop_at_operand) {
 		buf_printf(out, "\t\t\t'1:name:%s' '*::argument:_files'\n",
 			   zsh_actions[v->complete]);
@@ -255,6 +263,14 @@ static void fish_verb(struct buf *out, const struct verb *v)
 		buf_puts(out, *fish_actions[v->complete] ? fish_actions[v->complete] : "-f");
 	}
 	buf_putc(out, '\n');
+	if (v->agent_after) {
+		buf_printf(out,
+			   "complete -c ward -n '__fish_seen_subcommand_from %s; and "
+			   "__fish_seen_subcommand_from ",
+			   v->name);
+		add_words(out, v->agent_after);
+		buf_printf(out, "' %s\n", fish_actions[COMPLETE_AGENT]);
+	}
 	for (size_t i = 0; i < v->noptions; i++) {
 		const struct option *o = &v->options[i];
 

@@ -70,7 +70,9 @@ static const char template[] =
 	"#   credentialFiles: [.example/auth.json]\n"
 	"#   # What it may see of your own settings for it.\n"
 	"#   userConfig: [.example/instructions.md]\n"
-	"#   installHint: npm install -g example-agent\n";
+	"#   installHint: npm install -g example-agent\n"
+	"#   # Then 'ward template build NAME' makes a template that has it.\n"
+	"#   npm: example-agent\n";
 
 int cli_kit_new(const char *name, const char *dir, struct err *e)
 {

@@ -125,9 +125,13 @@ static const struct option *has_value(struct completion *c, const struct verb *v
 	return NULL;
 }
 
-static void offer_operand(struct completion *c, const struct verb *v, size_t before)
+/* last: the operand before the one that is typed, or NULL. */
+static void offer_operand(struct completion *c, const struct verb *v, size_t before,
+			  const char *last)
 {
-	if (v->words && before == 0)
+	if (before == 1 && v->agent_after && options_is_choice(v->agent_after, last))
+		offer_kind(c, COMPLETE_AGENT);
+	else if (v->words && before == 0)
 		offer_choices(c, v->words);
 	else if (before == 0 ||
 		 (v->max > 2 && v->complete == COMPLETE_SANDBOX && !v->stop_at_operand))
@@ -147,6 +151,7 @@ void cli_plugin_complete(char *const *words, size_t n, names_fn *names, void *ar
 				.directive = OFFER_NOTHING_ELSE };
 	const struct verb *v = n > 1 ? cli_verb_find(words[0]) : NULL;
 	const struct option *o = NULL;
+	const char *last = NULL;
 	size_t operands = 0;
 	bool options = true;
 
@@ -156,10 +161,12 @@ void cli_plugin_complete(char *const *words, size_t n, names_fn *names, void *ar
 		o = !value && options ? awaits_value(v, words[i]) : NULL;
 		if (value || o)
 			continue;
-		if (options && strcmp(words[i], "--") == 0)
+		if (options && strcmp(words[i], "--") == 0) {
 			options = false;
-		else if (!options || words[i][0] != '-' || !words[i][1])
+		} else if (!options || words[i][0] != '-' || !words[i][1]) {
+			last = words[i];
 			operands++;
+		}
 		if (operands && v->stop_at_operand)
 			options = false;
 	}
@@ -172,6 +179,6 @@ void cli_plugin_complete(char *const *words, size_t n, names_fn *names, void *ar
 	else if (v && options && c.typed[0] == '-')
 		offer_options(&c, v);
 	else if (v)
-		offer_operand(&c, v, operands);
+		offer_operand(&c, v, operands, last);
 	buf_printf(out, ":%d\n", (int)c.directive);
 }

@@ -342,12 +342,22 @@ static int prepare_template(struct cli *c, const char *text, enum engine_pull pu
 	return r < 0 ? r : ready_template(c, pull, ret, e);
 }
 
-/* An image that was brought here for the agent: the one that its kit names. */
+/* A template that is here for the agent: the one that was built for it, else the image that its kit
+ * names. */
 static int choose_local(struct cli *c, const struct kit *k, struct spec_template *ret,
 			struct buf *note, struct err *e)
 {
-	int r = k->image ? prepare_template(c, k->image, ENGINE_PULL_NEVER, ret, e) : -ENOENT;
+	auto_free char *built = template_agent_name(k->name);
+	int r = prepare_template(c, built, ENGINE_PULL_NEVER, ret, e);
 
+	if (r == 0)
+		buf_printf(note, "template %s, which was built for %s", built, k->name);
+	/* Not every name of a kit can be one of an image. */
+	if (r < 0 && e->kind == ERR_USAGE)
+		r = -ENOENT;
+	if (r != -ENOENT || !k->image)
+		return r;
+	r = prepare_template(c, k->image, ENGINE_PULL_NEVER, ret, e);
 	if (r == 0)
 		buf_printf(note, "template %s, the image for %s", k->image, k->name);
 	return r;
@@ -357,6 +367,11 @@ static int no_template(const struct kit *k, struct err *e)
 {
 	err_set(e, ERR_NOT_FOUND, -ENOENT,
 		"no template was found for %s: it is not installed on this machine", k->name);
+	if (k->npm && k->install_hint)
+		return err_hint(e,
+				"%s, or: ward template build %s, or give an image that has it: "
+				"-t IMAGE",
+				k->install_hint, k->name);
 	if (k->install_hint)
 		return err_hint(e, "%s, or give an image that has it: -t IMAGE", k->install_hint);
 	return err_hint(e, "install %s, or give an image that has it: -t IMAGE",

@@ -29,6 +29,11 @@ int template_ref(const char *text, struct image_ref *ret, struct err *e)
 	return 0;
 }
 
+char *template_agent_name(const char *agent)
+{
+	return xasprintf("localhost/ward/%s:latest", agent);
+}
+
 static bool is_hex(const char *s)
 {
 	size_t n = strlen(s);

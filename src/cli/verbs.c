@@ -566,6 +566,7 @@ static const struct verb_example kit_examples[] = {
 static const struct verb_example template_examples[] = {
 	{ "template pull python:3-slim", "bring an image here" },
 	{ "template build -t mine .", "make one from ./Dockerfile" },
+	{ "template build claude", "a template that has Claude Code, from apt and npm" },
 	{ "template ls", "what is here, how large it is, and who uses it" },
 	{ "template rm python:3-slim", "remove one that no sandbox uses" },
 	{ "template save my-sandbox my/tools:1", "a template with what was installed there" },
@@ -680,6 +681,10 @@ static const char template_text[] =
 	"its own, which sees no files of yours, and reaches what the network preset allows. With "
 	"'-f -', or '-' as CONTEXT, the Dockerfile is standard input. Steps that were built before "
 	"are taken from a cache, which prune empties.\n\n"
+	"build AGENT[@VERSION] makes a template that has the agent, of this machine's own package "
+	"sources: the base system with git, curl, ripgrep, jq, sudo, build tools, Python and Node, "
+	"by mmdebstrap and apt, and the agent by npm. It needs no registry of images, and 'run "
+	"AGENT' takes it from then on.\n\n"
 	"save SANDBOX NAME makes a template of a stopped sandbox: the image that it was made from, "
 	"and what was changed since, in the system and in the home. Workspaces, volumes, logins, "
 	"keys, conversations, histories and temporary files stay out of it.\n\n"
@@ -877,10 +882,12 @@ const struct verb cli_verbs[] = {
 	  .min = 1,
 	  .max = 3,
 	  .words = "ls|inspect|validate|new",
+	  .agent_after = "inspect",
 	  .run = cmd_kit },
 	{ .name = "template",
 	  .operands = "pull IMAGE | push TEMPLATE [IMAGE] | ls | inspect TEMPLATE... | rm "
-		      "TEMPLATE... | prune | build -t NAME CONTEXT | save SANDBOX NAME | save -o "
+		      "TEMPLATE... | prune | build AGENT | build -t NAME CONTEXT | save SANDBOX "
+		      "NAME | save -o "
 		      "FILE TEMPLATE | load -i "
 		      "FILE [NAME]",
 	  .summary = "Manage the images that sandboxes start from",
@@ -892,6 +899,7 @@ const struct verb cli_verbs[] = {
 	  .min = 1,
 	  .max = UINT_MAX,
 	  .words = "pull|push|ls|inspect|rm|prune|build|save|load",
+	  .agent_after = "build",
 	  .run = cmd_template },
 	{ .name = "policy",
 	  .operands = "init [PRESET] | allow RULE... | deny RULE... | rm RULE... | ls [SANDBOX] | "

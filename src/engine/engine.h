@@ -72,6 +72,50 @@ struct engine_build {
  */
 int engine_build(struct engine_context *c, const struct engine_build *q, char **ret_digest,
 		 struct err *e);
+
+/*
+ * packages.c: where this machine installs packages from, for templates that are made of them.  No
+ * password, no token is in it.
+ */
+struct engine_package_file {
+	char *path; /* in the template, absolute */
+	struct buf content;
+};
+struct engine_packages {
+	char *codename;	      /* of the distribution's release: "bookworm" */
+	char *sources;	      /* its repositories, as sources.list */
+	char *registry;	      /* npm's, with a slash at the end */
+	char *apt_options;    /* for making the template only, "-oKEY=VALUE ..."; or NULL */
+	struct strv env;      /* the same for npm: "K=V" */
+	struct strv allow;    /* rules that let a box reach all of it */
+	struct strv left_out; /* lines for people */
+	bool own_ca;	      /* this machine trusts more certificates than others do */
+	struct engine_package_file *files; /* keys, certificates, npmrc */
+	size_t nfiles;
+};
+/* ERR_HOST with the cure where there is no apt, no mmdebstrap or no source. */
+int engine_packages_find(const struct engine_context *c, struct engine_packages *ret,
+			 struct err *e);
+void engine_packages_clear(struct engine_packages *p);
+#define auto_engine_packages __attribute__((cleanup(engine_packages_clear))) struct engine_packages
+
+/* native_make.c: an agent's template out of packages. */
+struct engine_make {
+	const struct engine_packages *packages;
+	const char *agent;	   /* name of the kit */
+	const char *npm;	   /* package that is the agent */
+	const char *version;	   /* of it; NULL: the newest */
+	const char *binary;	   /* program in it */
+	const char *reference;	   /* canonical */
+	const char *base;	   /* the same, for what agents' templates share */
+	bool anew;		   /* use nothing that was made before */
+	bool (*interrupted)(void); /* asked now and then; true: clean up and end. May be NULL */
+};
+/* *ret_digest is owned by the caller. -EINTR when it was interrupted. A failure changes no
+ * template. */
+int engine_template_make(struct engine_context *c, const struct engine_make *what,
+			 char **ret_digest, struct err *e);
+
 /* What engine_ops.template found may be removed again. */
 void engine_release_template(struct engine_context *c);
 

@@ -216,6 +216,28 @@ static FIELD_READER(read_program)
 	return field_text(r, f, v, out);
 }
 
+/* A package as registries of npm name it, without a version: it becomes a word of a command. */
+static FIELD_READER(read_npm_package)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyz0123456789-._";
+	int ret = field_text(r, f, v, NULL);
+	const char *name;
+	size_t scope, n;
+
+	if (ret < 0)
+		return ret;
+	name = v->text;
+	if (name[0] == '@') {
+		scope = strspn(name + 1, chars);
+		name += scope > 0 && name[1 + scope] == '/' ? scope + 2 : 0;
+	}
+	n = strspn(name, chars);
+	if (n == 0 || name[n] != '\0' || strchr("-._", name[0]))
+		return field_error(r, v, "'%s' must be the name of a package, such as @scope/name",
+				   f->name);
+	return field_text(r, f, v, out);
+}
+
 /* Processors: "2", "1.5" or "500m". */
 static FIELD_READER(read_cpu)
 {
@@ -581,6 +603,7 @@ static const struct field ward_v[] = {
 	{ "binary", read_program, KIT(binary) },
 	{ "credentialFiles", read_home_files, KIT(credential_files) },
 	{ "installHint", field_text, KIT(install_hint) },
+	{ "npm", read_npm_package, KIT(npm) },
 	{ "userConfig", field_objects, LIST(user_config), .sub = &user_config_fields },
 };
 FIELDS(ward_fields, "ward", ward_v, 0, NULL);
@@ -623,6 +646,7 @@ static const struct {
 	{ "mixin", NULL, "mixins", "a mixin cannot bring other mixins" },
 	{ "mixin", "ward", "binary", "a mixin cannot change how the agent is launched" },
 	{ "mixin", "ward", "installHint", "a mixin cannot change how the agent is launched" },
+	{ "mixin", "ward", "npm", "a mixin cannot change how the agent is launched" },
 	{ "mixin", "ward", "userConfig", "a mixin cannot show more of the user's home" },
 	{ "mixin", "ward", "credentialFiles", "a mixin cannot say where the agent's login is" },
 	{ "sandbox", NULL, "requires", "it is for mixins: a sandbox is an agent itself" },

@@ -152,5 +152,6 @@ struct json *kit_to_json(const struct kit *k)
 	json_set(j, "user_config", user_config_json(k));
 	json_set_strv(j, "credential_files", &k->credential_files);
 	json_set_string(j, "install_hint", k->install_hint);
+	json_set_string(j, "npm", k->npm);
 	return j;
 }

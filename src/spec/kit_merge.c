@@ -150,7 +150,7 @@ static const struct member texts[] = {
 	MEMBER(image, RULE_REPLACE),	    MEMBER(extends, RULE_REPLACE),
 	MEMBER(requires_agent, RULE_OWN),   MEMBER(instructions_file, RULE_REPLACE),
 	MEMBER(instructions, RULE_APPEND),  MEMBER(binary, RULE_REPLACE),
-	MEMBER(install_hint, RULE_REPLACE),
+	MEMBER(install_hint, RULE_REPLACE), MEMBER(npm, RULE_REPLACE),
 };
 
 static const struct member lists[] = {

@@ -288,6 +288,7 @@ struct kit {
 	char *binary;		      /* program to look for on the host and in the template */
 	struct strv credential_files; /* below ~ */
 	char *install_hint;	      /* a command that installs the agent on the host */
+	char *npm;		      /* the package of npm that is the agent, or NULL */
 };
 
 void kit_free(struct kit *k); /* takes NULL */

@@ -116,6 +116,8 @@ verbs() {
 	assert_equal "$(bash try.sh ward run --net)" "--network"
 	assert_equal "$(bash try.sh ward run --network l)" "locked"
 	assert_equal "$(bash try.sh ward completion z)" "zsh"
+	assert_equal "$(bash try.sh ward template bui)" "build"
+	assert_equal "$(bash try.sh ward template build cla)" "claude"
 	mkdir "a dir"
 	assert_equal "$(bash try.sh ward run -w "a ")" "a dir"
 }

@@ -67,6 +67,8 @@ teardown() {
 	assert_equal "$(complete __complete sandbox inspect one o)" "one"$'\n'":4"
 	assert_equal "$(complete __complete sandbox run on)" "one"$'\n'":4"
 	complete __complete sandbox run "" | grep -q '^claude$'
+	complete __complete sandbox template build "" | grep -q '^claude$'
+	assert_equal "$(complete __complete sandbox template pull "")" ":0"
 	assert_equal "$(complete __complete sandbox run claude "")" ":16"
 	assert_equal "$(complete __complete sandbox run --credentials "")" $'sandbox\nhost\nnone\n:4'
 	assert_equal "$(complete __complete sandbox run --credentials=h)" $'host\n:4'

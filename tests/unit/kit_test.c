@@ -93,6 +93,7 @@ static const char every_field[] =
 	"  binary: x2\n"
 	"  credentialFiles: [.x/auth.json]\n"
 	"  installHint: npm i -g x\n"
+	"  npm: \"@x-y/x.z\"\n"
 	"  userConfig:\n"
 	"    - .x/notes.md\n"
 	"    - {path: .x/skills}\n"
@@ -127,6 +128,7 @@ static void test_every_field(void **state)
 	assert_string_equal(k->binary, "x2");
 	assert_string_equal(k->credential_files.v[0], ".x/auth.json");
 	assert_string_equal(k->install_hint, "npm i -g x");
+	assert_string_equal(k->npm, "@x-y/x.z");
 	kit_free(k);
 }
 
@@ -253,6 +255,15 @@ static void test_refused(void **state)
 		  "spec.yaml:4: 'mixins': a mixin cannot bring other mixins" },
 		{ MIXIN "ward: {binary: x}\n",
 		  "spec.yaml:4: 'binary': a mixin cannot change how the agent is launched" },
+		{ MIXIN "ward: {npm: x}\n",
+		  "spec.yaml:4: 'npm': a mixin cannot change how the agent is launched" },
+#define NO_PACKAGE "spec.yaml:5: 'npm' must be the name of a package, such as @scope/name"
+		{ HEAD TAIL "ward: {npm: \"\"}\n", NO_PACKAGE },
+		{ HEAD TAIL "ward: {npm: \"@x\"}\n", NO_PACKAGE },
+		{ HEAD TAIL "ward: {npm: \"@x/\"}\n", NO_PACKAGE },
+		{ HEAD TAIL "ward: {npm: x@1}\n", NO_PACKAGE },
+		{ HEAD TAIL "ward: {npm: --force}\n", NO_PACKAGE },
+		{ HEAD TAIL "ward: {npm: \"x;id\"}\n", NO_PACKAGE },
 		{ MIXIN "ward: {userConfig: [.x]}\n",
 		  "spec.yaml:4: 'userConfig': a mixin cannot show more of the user's home" },
 		{ HEAD TAIL "locked: [a..b]\n", "spec.yaml:5: 'locked': 'a..b' is not the path of "
