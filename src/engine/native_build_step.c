@@ -376,7 +376,9 @@ static int start_box(struct build *b, const struct build_step *p, const char *sc
 	struct spec_rules_base rules = { 0 };
 	auto_free char *init = NULL;
 	auto_free char *proxy = NULL;
+	auto_free char *relay = NULL;
 	auto_close int lock = -1;
+	const struct spec_ports ports = { 0 }; /* none is published */
 	struct kit *k = NULL;
 	int r = kit_load("shell", b->c->paths.config, NULL, &k, e);
 
@@ -399,6 +401,8 @@ static int start_box(struct build *b, const struct build_step *p, const char *sc
 	if (r == 0)
 		r = native_helper("ward-proxy", &proxy, e);
 	if (r == 0)
+		r = native_helper("ward-ports", &relay, e);
+	if (r == 0)
 		r = state_lock(&p->box, &lock, e);
 	if (r == 0)
 		r = supervise_start(&(struct supervise_params){ .sandbox = &p->box,
@@ -408,6 +412,8 @@ static int start_box(struct build *b, const struct build_step *p, const char *sc
 								.name = c->spec->name,
 								.init_path = init,
 								.proxy_path = proxy,
+								.ports_path = relay,
+								.ports = &ports,
 								.grace_seconds = GRACE_SECONDS },
 				    lock, e);
 	kit_free(k);
