@@ -204,13 +204,13 @@ refute_output_has_rules() {
 }
 
 @test "check: hosts, ports, addresses, services of this machine" {
-	run ward policy check pypi.org
+	run ward policy check python.org
 	assert_status 0
-	assert_equal "$output" "allow pypi.org:443: rule 'pypi.org' of preset balanced"
-	run ward policy check pypi.org:22
+	assert_equal "$output" "allow python.org:443: rule 'python.org' of preset balanced"
+	run ward policy check python.org:22
 	assert_status 1
 	assert_output_has "no rule allows port 22 there, only other ports"
-	assert_output_has "hint: ward policy allow pypi.org:22"
+	assert_output_has "hint: ward policy allow python.org:22"
 	run ward policy check 169.254.169.254:80
 	assert_status 1
 	assert_output_has "special address"
@@ -351,7 +351,7 @@ record() {
 	record one $t api.example.com 80 deny
 	record one $t git.example.com 22 would-deny
 	record one $t bad.example.com 443 deny
-	record one $t pypi.org 443 deny
+	record one $t python.org 443 deny
 	record one $t host.ward.internal 8080 deny
 	record one $t 10.1.2.3 5432 deny
 	record one $t 192.0.2.7 443 deny
@@ -360,7 +360,7 @@ record() {
 		record one $t "$i.github.io" 443 deny
 		record one $t "$i.co.uk" 443 deny
 	done
-	record one $t pypi.org 80 deny ',"address":"10.9.9.9"'
+	record one $t python.org 80 deny ',"address":"10.9.9.9"'
 	run ward policy learn one
 	assert_status 0
 	assert_equal "${lines[0]}" "ward policy allow --sandbox one api.example.com git.example.com:22 192.0.2.7:443 '*.cdn.example.net' a.github.io a.co.uk b.github.io b.co.uk c.github.io c.co.uk"

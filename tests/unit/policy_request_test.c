@@ -199,7 +199,7 @@ static void an_audit_lets_pass_what_open_would(void **state)
 	policy_rules_write(r, &text);
 	assert_int_equal(policy_rules_read(text.data, text.len, &again, NULL), 0);
 	assert_true(policy_rules_audit(again));
-	v = audited(again, "pypi.org", 443);
+	v = audited(again, "python.org", 443);
 	assert_true(v.allow && !v.would_deny);
 	assert_string_equal(v.origin, "preset balanced");
 	v = audited(again, "unknown.test", 22);

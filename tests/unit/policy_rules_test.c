@@ -455,6 +455,53 @@ static void presets(void **state)
 	assert_int_equal(policy_preset_parse("", &p), -EINVAL);
 }
 
+/* A day of a developer: one host of each kind, and what must not be in it. */
+static void balanced_is_enough(void **state)
+{
+	static const struct {
+		const char *host;
+		uint16_t port;
+		bool allow;
+	} cases[] = {
+		{ "api.openai.com", 443, true },
+		{ "ollama.com", 443, true },
+		{ "x.npmjs.org", 443, true },
+		{ "x.pythonhosted.org", 443, true },
+		{ "x.crates.io", 443, true },
+		{ "x.golang.org", 443, true },
+		{ "x.maven.apache.org", 443, true },
+		{ "x.gradle.org", 443, true },
+		{ "x.nuget.org", 443, true },
+		{ "x.rubygems.org", 443, true },
+		{ "x.packagist.org", 443, true },
+		{ "x.conan.io", 443, true },
+		{ "security.ubuntu.com", 80, true },
+		{ "dl-cdn.alpinelinux.org", 443, true },
+		{ "codeload.github.com", 443, true },
+		{ "gitlab.com", 22, true },
+		{ "x.docker.io", 443, true },
+		{ "ghcr.io", 443, true },
+		{ "example.com", 443, false },
+		{ "github.com", 25, false },
+		{ "x.github.io", 443, false },
+		{ "x.s3.amazonaws.com", 443, false },
+		{ "x.blob.core.windows.net", 443, false },
+		{ "storage.googleapis.com", 443, false },
+		{ "x.r2.cloudflarestorage.com", 443, false },
+		{ "pastebin.com", 443, false },
+		{ "x.ngrok.io", 443, false },
+	};
+	struct policy_rules *r = policy_rules_new();
+
+	(void)state;
+	assert_int_equal(policy_rules_add_preset(r, POLICY_BALANCED, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (decide(r, cases[i].host, cases[i].port).allow != cases[i].allow)
+			fail_msg("%s:%u", cases[i].host, cases[i].port);
+	}
+	policy_rules_free(r);
+}
+
 static void long_origins_are_cut(void **state)
 {
 	struct policy_rules *r = policy_rules_new(), *again = NULL;
@@ -532,6 +579,7 @@ int main(void)
 		cmocka_unit_test(text_form),
 		cmocka_unit_test(bad_texts),
 		cmocka_unit_test(presets),
+		cmocka_unit_test(balanced_is_enough),
 		cmocka_unit_test(long_origins_are_cut),
 	};
 
