@@ -356,8 +356,8 @@ static int make(struct cli *c, struct launch *l, struct err *e)
 
 /* The agent's command. n: how many were not found in the sandbox before; false: there is no other.
  */
-static bool agent_argv(const struct cli *c, const struct launch *l, bool tty, unsigned n,
-		       struct strv *argv)
+static bool agent_argv(const struct cli *c, const struct launch *l, const struct spec *s, bool tty,
+		       unsigned n, struct strv *argv)
 {
 	const struct kit *k = l->q.kit;
 	const struct strv *command = tty ? &k->command_interactive : &k->command_default;
@@ -365,7 +365,7 @@ static bool agent_argv(const struct cli *c, const struct launch *l, bool tty, un
 	/* A kit may state only one of the two. */
 	if (command->n == 0)
 		command = tty ? &k->command_default : &k->command_interactive;
-	if (!run_entrypoint(c, l->spec, k, n, argv))
+	if (!run_entrypoint(c, s, k, n, argv))
 		return false;
 	strv_extend(argv, command);
 	strv_extend(argv, &l->q.agent_args);
@@ -483,7 +483,7 @@ static int dry_run(struct cli *c, struct launch *l, struct err *e)
 	if (r == 0)
 		r = c->ops->plan(&c->engine, s, l->q.kit, &plan, e);
 	if (r == 0) {
-		(void)agent_argv(c, l, isatty(STDIN_FILENO) && isatty(STDOUT_FILENO), 0, &argv);
+		(void)agent_argv(c, l, s, isatty(STDIN_FILENO) && isatty(STDOUT_FILENO), 0, &argv);
 		json_set_strv(plan, "command", &argv);
 		r = print_plan(c, s, plan, e);
 	}
@@ -538,7 +538,7 @@ static int exec_agent(struct cli *c, const struct launch *l, struct spec_session
 		int r = cli_exec(c, l->sandbox, session, c->v.detach, term, ret_id, result, e);
 
 		if (!cli_program_failed(r, e) || e->code != -ENOENT ||
-		    !agent_argv(c, l, session->tty, n, &next))
+		    !agent_argv(c, l, l->spec, session->tty, n, &next))
 			return r;
 		*e = ERR_INIT;
 		strv_free(&session->argv);
@@ -561,7 +561,7 @@ static int run_agent(struct cli *c, struct launch *l, struct err *e)
 	term.tty = session.tty;
 	cli_session_size(&session);
 	cli_caller_env(&session.caller_env);
-	(void)agent_argv(c, l, session.tty, 0, &session.argv);
+	(void)agent_argv(c, l, l->spec, session.tty, 0, &session.argv);
 	r = cli_session_env(c, l->spec, l->q.kit, &session.env, e);
 	if (r == 0 && session.argv.n == 0)
 		r = err_set(e, ERR_INPUT, -EINVAL, "agent %s: its kit names no command",

@@ -472,13 +472,15 @@ void policy_decide_address(const struct policy_rules *r, const struct policy_hos
 		*ret = by_name;
 	} else {
 		rule = find_net(r, true, bytes, port, q);
-		if (rule != NULL && by_name.would_deny)
-			*ret = by_name;
-		else if (rule != NULL)
+		if (rule != NULL) {
 			verdict_of(rule, true, ret);
-		else
+			ret->would_deny = by_name.would_deny;
+			if (ret->would_deny)
+				memcpy(ret->reason, by_name.reason, sizeof(ret->reason));
+		} else {
 			refuse(ret, "the name leads to a private or otherwise special address that "
 				    "no rule names");
+		}
 	}
 }
 

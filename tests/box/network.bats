@@ -197,7 +197,7 @@ c.sendall(b\"box\n\")"'
 	lab_host sh -c 'cat .local/share/ward/sandboxes/*/log/network.jsonl ../.local/share/ward/sandboxes/*/log/network.jsonl 2>/dev/null' |
 		jq -e 'select(.entry == "dns" and .host == "denied.test" and .verdict == "deny" and .reason == "no rule allows it")' >/dev/null
 	# With the proxy variables the answer itself tells.
-	proxied 'curl -s http://denied.test/' | grep 'allow-host denied.test'
+	proxied 'curl -s http://denied.test/' | grep 'ward policy allow --sandbox [^ ]* denied.test'
 	assert_silence
 }
 

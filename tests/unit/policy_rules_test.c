@@ -475,7 +475,7 @@ static void balanced_is_enough(void **state)
 		{ "x.rubygems.org", 443, true },
 		{ "x.packagist.org", 443, true },
 		{ "x.conan.io", 443, true },
-		{ "security.ubuntu.com", 80, true },
+		{ "x.ubuntu.com", 80, true },
 		{ "dl-cdn.alpinelinux.org", 443, true },
 		{ "codeload.github.com", 443, true },
 		{ "gitlab.com", 22, true },
