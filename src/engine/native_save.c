@@ -129,8 +129,9 @@ static bool is_shared(const char *path, size_t n)
 	return false;
 }
 
-/* A file of an agent's below the home: the directory that is all its own, or the file. */
-static void add_own_dir(struct strv *to, const char *path)
+/* A file of an agent's below the home: the directory that is all its own, or the file; and what
+ * lies beside it under its name and more: copies, locks. */
+static void add_own(struct omission *home, const char *path)
 {
 	const char *end = path;
 
@@ -138,7 +139,8 @@ static void add_own_dir(struct strv *to, const char *path)
 		end += *end == '/';
 		end = strchrnul(end, '/');
 	} while (*end && is_shared(path, (size_t)(end - path)));
-	strv_addf(to, "%.*s", (int)(end - path), path);
+	strv_addf(&home->secret, "%.*s", (int)(end - path), path);
+	strv_addf(&home->leave_out, "%.*s.*", (int)(end - path), path);
 }
 
 /* The files and directories of one agent. */
@@ -150,14 +152,14 @@ static void add_kit(struct omission *home, const struct kit *k)
 	for (size_t i = 0; i < files.n; i++) {
 		strv_add(&home->secret, files.v[i]);
 		strv_take(&home->secret, supervise_credential_temporary(files.v[i]));
-		add_own_dir(&home->leave_out, files.v[i]);
+		add_own(home, files.v[i]);
 	}
 	for (size_t i = 0; i < k->nfiles; i++) {
 		if (text_starts(k->files[i].path, "~/"))
-			add_own_dir(&home->leave_out, k->files[i].path + 2);
+			add_own(home, k->files[i].path + 2);
 	}
 	for (size_t i = 0; i < k->nuser_config; i++)
-		add_own_dir(&home->leave_out, k->user_config[i].path);
+		add_own(home, k->user_config[i].path);
 }
 
 /* Whoever the sandbox is of, any agent may have been logged in in it. */

@@ -340,8 +340,9 @@ enum { IMAGE_TREES_MAX = 4 };
 struct image_tree {
 	int fd;			      /* O_RDONLY */
 	const char *prefix;	      /* where it is in the layer: "", "home/agent" */
-	const struct strv *leave_out; /* NULL: nothing */
-	/* Left out under whatever name a hard link gives them, and what they lead to. */
+	const struct strv *leave_out; /* "NAME*": all that begins so; NULL: nothing */
+	/* Left out under whatever name a hard link gives them, and what they lead to by symbolic
+	 * links, in this tree or another one; that one is removed is not. */
 	const struct strv *secret;
 	/* Directories that count only when there is something in them. */
 	const struct strv *if_filled;

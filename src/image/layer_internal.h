@@ -8,6 +8,7 @@
  *   layer_unpack.c   blob -> inflate -> digest -> tar -> place, within budgets
  *   layer_pack.c     directories that a box has filled -> tar, within the same budgets
  *   layer_emit.c     its entries
+ *   layer_follow.c   where a path leads to, over all directories
  *   layer_links.c    inodes that must be known again
  *   layer_deflate.c  tar -> digest -> gzip -> digest -> file
  *
@@ -175,6 +176,18 @@ struct layer_packed {
 /* Write the trees as a layer into a file. On failure it holds anything. */
 int layer_pack(const struct layer_pack_request *q, int out_fd, struct layer_blob *ret_blob,
 	       struct layer_packed *ret, struct err *e);
+
+/* --- layer_follow.c --------------------------------------------------------------------------- */
+
+/*
+ * Where a path of a tree leads to when symbolic links are followed as a program in the box follows
+ * them, from one tree into another too.  *ret: its path in the layer, without links.  Returns the
+ * tree that it is in; NULL when it leads nowhere, round in a circle, or to a directory that the
+ * path itself is in.
+ */
+const struct layer_tree *layer_follow(const struct layer_pack_request *q,
+				      const struct layer_tree *from, const char *path,
+				      struct buf *ret);
 
 /* --- layer_emit.c ----------------------------------------------------------------------------- */
 

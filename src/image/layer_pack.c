@@ -18,8 +18,8 @@
  * for a layer is refused; what a layer cannot hold (sockets, names that begin with .wh.) is left
  * out and counted.
  *
- * Secret paths are left out under whatever name: their inodes are remembered before anything is
- * written.
+ * Secret paths are left out under whatever name, and so is what they lead to by symbolic links,
+ * which layer_follow.c resolves: the inodes are remembered before anything is written.
  *
  * Invariants: memory is bounded by constants: of a directory too large for its share of NAMES_MAX
  * the smallest names are kept, and the rest is read again later; every loop ends with the tree or
@@ -84,6 +84,21 @@ static const char *in_tree(const struct pack *p, const char *path)
 static bool is_listed(const struct strv *list, const struct pack *p)
 {
 	return strv_contains(list, in_tree(p, buf_str(&p->path)));
+}
+
+/* The same, where "NAME*" is every path that begins with NAME. */
+static bool is_matched(const struct strv *list, const struct pack *p)
+{
+	const char *path = in_tree(p, buf_str(&p->path));
+
+	for (size_t i = 0; i < list->n; i++) {
+		size_t n = strlen(list->v[i]);
+
+		if (strcmp(list->v[i], path) == 0 ||
+		    (n > 0 && list->v[i][n - 1] == '*' && strncmp(list->v[i], path, n - 1) == 0))
+			return true;
+	}
+	return false;
 }
 
 static int put_pending(struct pack *p, struct err *e)
@@ -287,11 +302,25 @@ static int pop(struct pack *p, struct err *e)
 	return p->dir < 0 ? layer_emit_changed(&p->emit, e) : 0;
 }
 
+/* Overlay gives all whiteouts one inode. */
+static bool is_whiteout(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == 0;
+}
+
 static int mark_inode(struct pack *p, const struct stat *st, struct err *e)
 {
-	if (layer_links_add(p->links, st->st_dev, st->st_ino, ""))
+	if (is_whiteout(st) || layer_links_add(p->links, st->st_dev, st->st_ino, ""))
 		return 0;
 	return err_set(e, ERR_INPUT, -EFBIG, "layer: too many files that must be left out");
+}
+
+/* That a secret was removed is none. */
+static bool is_left_out(const struct pack *p, const struct stat *st)
+{
+	return is_matched(&p->tree->leave_out, p) ||
+	       (!is_whiteout(st) && (is_listed(&p->tree->secret, p) ||
+				     layer_links_is_secret(p->links, st->st_dev, st->st_ino)));
 }
 
 /* The entry `name` of the top level; its path is in p->path. */
@@ -308,9 +337,8 @@ static int visit(struct pack *p, const char *name, struct err *e)
 		return errno == ENOENT ? layer_emit_changed(&p->emit, e)
 				       : layer_emit_errno(&p->emit, e);
 	if (p->marking && !S_ISDIR(st.st_mode))
-		return mark_inode(p, &st, e);
-	if (!p->marking && (is_listed(&p->tree->leave_out, p) || is_listed(&p->tree->secret, p) ||
-			    layer_links_is_secret(p->links, st.st_dev, st.st_ino)))
+		return st.st_nlink > 1 ? mark_inode(p, &st, e) : 0;
+	if (!p->marking && is_left_out(p, &st))
 		return 0;
 	if (!p->marking && text_starts(name, WHITEOUT_PREFIX)) {
 		p->emit.stats.names++;
@@ -360,33 +388,42 @@ static int walk(struct pack *p, int fd, struct err *e)
 
 /* --- secrets ---------------------------------------------------------------------------------- */
 
-/* What a secret path is; of a file also what it leads to, by links within the tree. */
-static int mark(struct pack *p, const char *path, struct err *e)
-{
-	int fd = fs_open_beneath(p->tree->fd, path, O_RDONLY | O_DIRECTORY, 0);
-	struct stat st;
-	int r;
-
-	if (fd < 0) {
-		fd = fs_open_in_root(p->tree->fd, path, O_PATH, 0);
-		r = fd >= 0 && fstat(fd, &st) == 0 ? mark_inode(p, &st, e) : 0;
-		fd_closep(&fd);
-		return r;
-	}
-	buf_reset(&p->path);
-	buf_printf(&p->path, "%s%s%s", p->tree->prefix, *p->tree->prefix ? "/" : "", path);
-	p->marking = true;
-	r = walk(p, fd, e);
-	p->marking = false;
-	return r;
-}
-
 static void choose_tree(struct pack *p, const struct layer_tree *t)
 {
 	p->tree = t;
 	p->tree_depth = t->prefix[0] != '\0';
 	for (const char *s = t->prefix; *s; s++)
 		p->tree_depth += *s == '/';
+}
+
+/* What a secret path is, and leads to; of a directory, everything in it that has other names. */
+static int mark(struct pack *p, const char *path, struct err *e)
+{
+	auto_buf found = BUF_INIT;
+	auto_close int fd = -1;
+	const struct layer_tree *t = layer_follow(p->emit.q, p->tree, path, &found);
+	struct stat st;
+	int r;
+
+	if (!t)
+		return 0;
+	choose_tree(p, t);
+	fd = fs_open_beneath(t->fd, in_tree(p, buf_str(&found)), O_PATH | O_NOFOLLOW, 0);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return 0;
+	r = mark_inode(p, &st, e);
+	if (r < 0 || !S_ISDIR(st.st_mode))
+		return r;
+	fd_closep(&fd);
+	fd = fs_open_beneath(t->fd, in_tree(p, buf_str(&found)), O_RDONLY | O_DIRECTORY, 0);
+	buf_reset(&p->path);
+	buf_puts(&p->path, buf_str(&found));
+	if (fd < 0)
+		return layer_emit_changed(&p->emit, e);
+	p->marking = true;
+	r = walk(p, steal_fd(&fd), e);
+	p->marking = false;
+	return r;
 }
 
 static int pack_tree(struct pack *p, const struct layer_tree *t, struct err *e)
@@ -409,9 +446,12 @@ static int run(struct pack *p, struct layer_blob *ret, struct err *e)
 	int r = 0;
 
 	for (size_t i = 0; i < p->emit.q->ntrees && r == 0; i++) {
-		choose_tree(p, &p->emit.q->trees[i]);
-		for (size_t k = 0; k < p->tree->secret.n && r == 0; k++)
-			r = mark(p, p->tree->secret.v[k], e);
+		const struct layer_tree *t = &p->emit.q->trees[i];
+
+		for (size_t k = 0; k < t->secret.n && r == 0; k++) {
+			choose_tree(p, t);
+			r = mark(p, t->secret.v[k], e);
+		}
 	}
 	for (size_t i = 0; i < p->emit.q->ntrees && r == 0; i++)
 		r = pack_tree(p, &p->emit.q->trees[i], e);

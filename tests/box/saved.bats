@@ -226,6 +226,40 @@ last_names() {
 	[ "$(ward exec a cat /home/agent/.ssh/id_ed25519)" = canary-ssh ]
 }
 
+@test "secrets behind links stay out, and what was removed along with them stays removed" {
+	python3 "$WARD_REPO/tests/lib/mklayers.py" file "$TEST_DIR/keys.tar" root/.ssh/id=base root/.npmrc=base \
+		opt/a=a opt/b=b opt/c=c
+	python3 "$WARD_REPO/tests/lib/mkimage.py" "$TEST_DIR/images/keys" latest "$TEST_DIR/small.tar" \
+		"$TEST_DIR/keys.tar" >/dev/null
+	IMAGE="oci:$TEST_DIR/images/keys" box a
+	# Of the removed files of a layer the kernel makes one inode.
+	ward exec -u root a sh -c 'rm -r /root/.ssh /root/.npmrc /opt/a /opt/b
+		mkdir -p /data/claude /data/config/gh /data/mine && chmod -R 777 /data'
+	# As people keep their dotfiles: absolute and relative, inside the home and outside of it.
+	ward exec a sh -c 'cd && mkdir -p dot/ssh && echo canary-ssh >dot/ssh/id && ln -s /home/agent/dot/ssh .ssh
+		echo canary-npm >dot/npmrc && ln -s dot/npmrc .npmrc && echo canary-net >/data/netrc
+		ln -s ../../data/netrc .netrc; echo canary-gh >/data/config/gh/hosts.yml; ln -s /data/config .config
+		echo canary-claude >/data/claude/.credentials.json; rm -rf .claude; ln -s /data/claude .claude
+		echo canary-chat >/data/claude/history.jsonl; echo canary-state >.claude.json.backup
+		ln -s .kube .kube; ln -s / .vault-token; echo canary-control >dot/other; echo canary-mine >/data/mine/x'
+	ward stop a
+	ward template save a example.com/linked:1
+	open_template example.com/linked:1
+	local canary
+	for canary in control mine; do
+		grep -q "canary-$canary" "$TEST_DIR/content" || fail "missing: $canary"
+	done
+	for canary in ssh npm net gh claude chat state; do
+		refute grep -a "canary-$canary" "$TEST_DIR/content"
+	done
+	run ward run -q --rm -t example.com/linked:1 shell -- -c 'cd /opt && echo *'
+	assert_equal "$output" "c"
+	last_names | sort >names
+	for f in opt/.wh.a opt/.wh.b root/.wh..ssh root/.wh..npmrc; do
+		grep -x "$f" names
+	done
+}
+
 @test "a hostile sandbox: nothing outside of it is read, and what comes out is harmless" {
 	echo canary-outside >"$TEST_DIR/outside"
 	box a
