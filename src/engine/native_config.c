@@ -430,6 +430,7 @@ static const struct env_entry base_env[] = {
 	{ "GIT_CONFIG_VALUE_0", "false" },
 	{ "GIT_CONFIG_KEY_1", "tag.gpgSign" },
 	{ "GIT_CONFIG_VALUE_1", "false" },
+	{ "BROWSER", NATIVE_LINK_DIR "/xdg-open" },
 	/* Node's fetch and http ignore the variables above unless told. */
 	{ "NODE_USE_ENV_PROXY", "1" },
 	{ "NODE_OPTIONS", "--require=" NATIVE_NODE_QUIET },

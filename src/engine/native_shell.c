@@ -130,6 +130,25 @@ static const char sudo_script[] =
 	"command -v -- \"$1\" >/dev/null || fail \"$1: command not found\"\n"
 	"exec \"$@\"\n";
 
+/* The line goes to init (supervise/init_browser.c), which shows it outside. */
+static const char browser_script[] =
+	"#!/bin/sh\n"
+	"# Made by Ward: shows a web page's address to who is attached; nothing is opened by "
+	"itself.\n"
+	"for url in \"$@\"; do\n"
+	"\tcase $url in\n"
+	"\thttp://* | https://*) ;;\n"
+	"\t-*) continue ;;\n"
+	"\t*) echo \"${0##*/}: only web pages can be shown outside of the sandbox\" >&2; exit 3 "
+	";;\n"
+	"\tesac\n"
+	"\t[ ${#url} -le 4000 ] || { echo \"${0##*/}: the address is too long\" >&2; exit 3; }\n"
+	"\t[ -p /run/ward/browser ] || exit 3\n"
+	"\tprintf '%s\\n' \"$url\" >/run/ward/browser || exit 3\n"
+	"done\n";
+static const char *const browser_names[] = { "open", "sensible-browser", "x-www-browser",
+					     "www-browser" };
+
 static void add(struct box_config *b, const struct seed *s, char *content)
 {
 	b->files = xrealloc(b->files, b->nfiles + 1, sizeof(*b->files));
@@ -240,6 +259,22 @@ static void add_timezone(struct box_config *b)
 	};
 }
 
+/* --- a browser -------------------------------------------------------------------------------- */
+
+static void add_browser(struct box_config *b)
+{
+	static const struct seed script = { .path = BOX_BIN_DIR "/xdg-open", .mode = 0755 };
+
+	add(b, &script, xstrdup(browser_script));
+	for (size_t i = 0; i < ARRAY_SIZE(browser_names); i++) {
+		b->links = xrealloc(b->links, b->nlinks + 1, sizeof(*b->links));
+		b->links[b->nlinks++] = (struct box_link){
+			.path = xasprintf("%s/%s", BOX_BIN_DIR, browser_names[i]),
+			.target = xstrdup("xdg-open"),
+		};
+	}
+}
+
 /* --- all of it -------------------------------------------------------------------------------- */
 
 int native_shell(struct engine_context *c, struct box_config *b, const struct spec *s,
@@ -254,6 +289,7 @@ int native_shell(struct engine_context *c, struct box_config *b, const struct sp
 	add_all(b, common, ARRAY_SIZE(common));
 	add_all(b, bashrc, ARRAY_SIZE(bashrc));
 	add_profile(b, path);
+	add_browser(b);
 	if (b->ids.mode == BOX_ID_SINGLE)
 		add(b, &sudo, xstrdup(sudo_script));
 	if (s->tmpl.kind != SPEC_TEMPLATE_HOST)

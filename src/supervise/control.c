@@ -310,6 +310,14 @@ static int on_stop(struct client *c, struct wire_msg *m)
 	return 0;
 }
 
+void control_notice(struct supervisor *sup, const char *text)
+{
+	for (struct client *c = sup->clients; c; c = c->next) {
+		if (c->session && !c->session->copy)
+			client_send(c, CONTROL_NOTICE, 0, text, strlen(text));
+	}
+}
+
 static int on_policy(struct client *c, struct wire_msg *m)
 {
 	struct err e = ERR_INIT;

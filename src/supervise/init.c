@@ -44,6 +44,7 @@ struct init {
 	int inner_fd;
 	int signal_fd;
 	int ports_fd; /* to ward-ports; -1: none */
+	struct init_browser browser;
 	struct init_session *sessions;
 	size_t nsessions;
 	pid_t sweeper;
@@ -298,6 +299,11 @@ static void on_message(struct init *in, struct wire_msg *m)
 	case INIT_WIRE_SWEEP:
 		on_sweep(in, m);
 		break;
+	case INIT_WIRE_LISTENS:
+		tell(INIT_WIRE_LISTENING,
+		     (m->h.arg & 0xffff) | (init_listens((uint16_t)m->h.arg) ? INIT_LISTENS : 0),
+		     NULL, 0);
+		break;
 	case INIT_WIRE_PORTS:
 		init_ports_adopt(&in->ports_fd, m);
 		break;
@@ -306,7 +312,17 @@ static void on_message(struct init *in, struct wire_msg *m)
 	}
 }
 
-enum { FIXED = 3 /* descriptors in front of the sessions' */ };
+static void on_browser(struct init *in)
+{
+	size_t n;
+
+	if (!init_browser_read(&in->browser, &n))
+		return;
+	tell(INIT_WIRE_BROWSER, 0, in->browser.line, n);
+	init_browser_done(&in->browser, n);
+}
+
+enum { FIXED = 4 /* descriptors in front of the sessions' */ };
 
 static int serve(struct init *in)
 {
@@ -314,16 +330,18 @@ static int serve(struct init *in)
 
 	for (;;) {
 		size_t n = in->nsessions;
+		int pause = init_browser_wait(&in->browser);
 		struct pollfd *p = xcalloc(n + FIXED, sizeof(*p));
 		struct signalfd_siginfo si;
 
 		p[0] = (struct pollfd){ .fd = INIT_WIRE_FD, .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = in->signal_fd, .events = POLLIN };
 		p[2] = (struct pollfd){ .fd = in->ports_fd, .events = POLLIN };
+		p[3] = (struct pollfd){ .fd = pause < 0 ? in->browser.fd : -1, .events = POLLIN };
 		for (size_t i = 0; i < n; i++)
 			p[i + FIXED] = (struct pollfd){ .fd = in->sessions[i].report_fd,
 							.events = POLLIN };
-		if (poll(p, n + FIXED, -1) < 0 && errno != EINTR)
+		if (poll(p, n + FIXED, pause) < 0 && errno != EINTR)
 			return -errno;
 		/* Reports first: they are about sessions by their place in the table. */
 		for (size_t i = 0; i < n; i++) {
@@ -335,6 +353,8 @@ static int serve(struct init *in)
 				;
 			reap(in);
 		}
+		if (p[3].revents || pause >= 0)
+			on_browser(in);
 		if (p[2].revents)
 			init_ports_answer(&in->ports_fd, m);
 		if (p[0].revents) {
@@ -423,6 +443,7 @@ int init_main(int argc, char **argv)
 	if (set_up(&in, &e) == 0) {
 		tell(INIT_WIRE_HELLO, 0, NULL, 0);
 		if (configure(&in, &e) == 0) {
+			init_browser_open(&in.browser);
 			tell(INIT_WIRE_READY, 0, NULL, 0);
 			return serve(&in) < 0 ? 1 : 0;
 		}

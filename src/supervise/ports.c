@@ -180,7 +180,7 @@ int ports_publish(struct supervisor *sup, struct spec_port *p, struct err *e)
 	if (r == 0)
 		r = supervise_ports_write(&sup->params.sandbox, list, e);
 	if (r == 0)
-		r = ports_child_add(sup, list->n - 1, e);
+		r = ports_child_add(sup, l, list->v[list->n - 1].port, e);
 	if (r < 0) {
 		close_all(l);
 		spec_port_clear(&list->v[--list->n]);
@@ -206,6 +206,28 @@ int ports_unpublish(struct supervisor *sup, const struct spec_port *pattern, str
 	if (spec_ports_remove(&ports->list, pattern) == 0)
 		return supervise_ports_unknown(pattern, e);
 	return supervise_ports_write(&sup->params.sandbox, &ports->list, e);
+}
+
+int ports_forward(struct supervisor *sup, uint16_t port, struct port_listen *ret)
+{
+	const char *ip;
+	uint16_t bound = port;
+	int r;
+
+	*ret = (struct port_listen){ .id = sup->ports.next_id++ };
+	r = try_port(loopbacks, ARRAY_SIZE(loopbacks), &bound, ret, &ip);
+	if (r < 0)
+		return r;
+	r = ports_child_add(sup, ret, port, NULL);
+	if (r < 0)
+		close_all(ret);
+	return r;
+}
+
+void ports_forward_end(struct supervisor *sup, struct port_listen *l)
+{
+	close_all(l);
+	ports_child_drop(sup, l->id);
 }
 
 void ports_close(struct supervisor *sup)

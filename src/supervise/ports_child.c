@@ -21,13 +21,31 @@
 enum { PAUSE_MS = 100, PAUSE_MAX_MS = 60000, WINDOW_MS = 60000 };
 #define NAME "ward-ports"
 
-static int give_listeners(struct supervisor *sup, size_t i)
+static int give(struct supervisor *sup, const struct port_listen *l, uint16_t port)
 {
-	const struct port_listen *l = &sup->ports.v[i];
-	uint16_t port = sup->ports.list.v[i].port;
-
+	if (sup->ports.retry)
+		return 0; /* its successor gets it */
 	return wire_send(sup->ports.wire_fd, PORTS_WIRE_LISTEN, l->id, &port, sizeof(port), l->fds,
 			 l->n);
+}
+
+static int give_listeners(struct supervisor *sup, size_t i)
+{
+	return give(sup, &sup->ports.v[i], sup->ports.list.v[i].port);
+}
+
+/* Those of browser.c. */
+static int give_callbacks(struct supervisor *sup)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < BROWSER_CALLBACKS_MAX; i++) {
+		const struct callback *c = &sup->browser.callbacks[i];
+
+		if (c->listen.n)
+			r = give(sup, &c->listen, c->port);
+	}
+	return r;
 }
 
 /* One end of a new socket to init, which leaves its earlier one. */
@@ -91,6 +109,8 @@ static int start(struct supervisor *sup, struct err *e)
 	for (size_t i = 0; r == 0 && i < ports->list.n; i++)
 		r = give_listeners(sup, i);
 	if (r == 0)
+		r = give_callbacks(sup);
+	if (r == 0)
 		r = wire_send(ports->wire_fd, PORTS_WIRE_GO, 0, NULL, 0, NULL, 0);
 	if (r < 0)
 		err_set(e, ERR_SYSTEM, r, NAME ": %s", strerror(-r));
@@ -147,15 +167,14 @@ int ports_child_start(struct supervisor *sup, struct err *e)
 	return sup->ports.list.n ? start(sup, e) : 0;
 }
 
-int ports_child_add(struct supervisor *sup, size_t i, struct err *e)
+int ports_child_add(struct supervisor *sup, const struct port_listen *l, uint16_t port,
+		    struct err *e)
 {
 	int r;
 
-	if (sup->ports.retry)
-		return 0; /* its successor gets it */
-	if (sup->ports.wire_fd < 0)
+	if (sup->ports.wire_fd < 0 && !sup->ports.retry)
 		return start(sup, e);
-	r = give_listeners(sup, i);
+	r = give(sup, l, port);
 	return r < 0 ? err_set(e, ERR_SYSTEM, r, NAME ": %s", strerror(-r)) : 0;
 }
 

@@ -27,6 +27,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "supervise/supervise_internal.h"
 
 enum { INPUT_MAX = WIRE_PAYLOAD_MAX, KEY_WAIT_MS = 1000, QUERY_RECENT_MS = 3000, NOT_OVER = -1 };
@@ -239,6 +240,27 @@ static void on_signal(struct relay *r)
 	}
 }
 
+/*
+ * A line of our own between those of the program; its parts may come from inside.  A program that
+ * has the whole screen does not expect its text to move: there the line lies over the top until it
+ * is drawn again.
+ */
+static void on_notice(struct relay *r, const char *text, size_t n)
+{
+	bool screen = r->modes & FILTER_ALT_SCREEN;
+	auto_buf line = BUF_INIT;
+
+	if (r->o->tty)
+		buf_puts(&line, screen ? "\0337\033[H\033[0m" : "\r\n");
+	buf_puts(&line, "ward: ");
+	text_escape(&line, text, n, WIRE_PAYLOAD_MAX);
+	if (r->o->tty)
+		buf_puts(&line, screen ? "\0338" : "\r\n");
+	else
+		buf_putc(&line, '\n');
+	(void)write_out(r->o->tty ? 1 : 2, line.data, line.len);
+}
+
 static void on_packet(struct relay *r)
 {
 	struct wire_msg *m = &r->msg;
@@ -258,6 +280,9 @@ static void on_packet(struct relay *r)
 	case CONTROL_ACK:
 		r->credit = true;
 		send_input(r);
+		break;
+	case CONTROL_NOTICE:
+		on_notice(r, m->data, m->len);
 		break;
 	case CONTROL_EXITED:
 		r->end = RELAY_EXITED;

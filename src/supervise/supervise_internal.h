@@ -37,6 +37,7 @@ enum init_wire {
 	INIT_WIRE_SIGNAL,     /* arg: session; payload: int32_t signal number */
 	INIT_WIRE_TERM,	      /* SIGTERM and SIGCONT to every process inside */
 	INIT_WIRE_SWEEP,      /* arg: 1 = final */
+	INIT_WIRE_LISTENS,    /* arg: a port. Does a program listen there? */
 	INIT_WIRE_PORTS,      /* fds[0]: socket to ward-ports, in place of an earlier one */
 	/* init -> supervisor */
 	INIT_WIRE_READY = 3,	/* configured; FAILED with session 0 otherwise */
@@ -46,7 +47,11 @@ enum init_wire {
 	INIT_WIRE_EXITED,	/* arg: session; payload: int32_t wait status */
 	INIT_WIRE_IDLE,		/* arg: START messages seen so far; no process but init is left */
 	INIT_WIRE_SWEPT,	/* arg: 1 = final; payload: lines of text */
+	INIT_WIRE_BROWSER,	/* payload: what a program asks to open */
+	INIT_WIRE_LISTENING,	/* arg: the port, and INIT_LISTENS if one does */
 };
+
+#define INIT_LISTENS 0x10000U
 
 enum start_op { START_EXEC, START_TAR_OUT, START_TAR_IN, START_TAR_MISSING, START_OP_MAX };
 enum { START_BYTES_MAX = 2 << 20, START_STRINGS_MAX = 32768 };
@@ -132,6 +137,24 @@ void init_sweep(const struct sweep_dir *dirs, size_t n, const struct box_ids *id
 void init_ports_adopt(int *ports_fd, struct wire_msg *m);
 void init_ports_answer(int *ports_fd, struct wire_msg *m);
 
+/* Requests for a browser (init_browser.c). */
+#define BROWSER_PIPE "/run/ward/browser"
+enum { BROWSER_URL_MAX = 4000 };
+struct init_browser {
+	int fd; /* -1: none */
+	uint64_t next;
+	size_t len;
+	char line[4096];
+};
+void init_browser_open(struct init_browser *b);
+/* Milliseconds until it is to be read again; -1: when something is there. */
+int init_browser_wait(const struct init_browser *b);
+/* Is there a whole line at b->line? *ret_n bytes; init_browser_done takes it away. */
+bool init_browser_read(struct init_browser *b, size_t *ret_n);
+void init_browser_done(struct init_browser *b, size_t n);
+/* Does a program in this network namespace listen on that TCP port? */
+bool init_listens(uint16_t port);
+
 /* The confined end of `ward cp`: PATH to a tar stream on fd 1, or from one on fd 0. missing: what
  * exists stays as it is, and what is behind a link is left alone. */
 int copy_pack(const char *path, int out_fd, struct err *e);
@@ -165,6 +188,7 @@ enum control_wire {
 	CONTROL_ACK,	  /* the last CONTROL_INPUT was taken */
 	CONTROL_EXITED,	  /* arg: exit code */
 	CONTROL_DOCUMENT, /* fds[0]: memfd, JSON */
+	CONTROL_NOTICE,	  /* payload: one line for who is attached */
 };
 enum control_ports { CONTROL_PORTS_LIST, CONTROL_PORTS_PUBLISH, CONTROL_PORTS_UNPUBLISH };
 enum control_leave {
@@ -538,11 +562,37 @@ int ports_open(struct supervisor *sup, struct err *e);
 void ports_close(struct supervisor *sup);
 int ports_publish(struct supervisor *sup, struct spec_port *p, struct err *e); /* takes p over */
 int ports_unpublish(struct supervisor *sup, const struct spec_port *pattern, struct err *e);
+/* For a while, port of 127.0.0.1 and ::1 leads to the same port inside: 0 or -errno. */
+int ports_forward(struct supervisor *sup, uint16_t port, struct port_listen *ret);
+void ports_forward_end(struct supervisor *sup, struct port_listen *l);
 int ports_child_open(struct supervisor *sup, struct err *e);  /* before harden.c */
 int ports_child_start(struct supervisor *sup, struct err *e); /* if there is a port */
-int ports_child_add(struct supervisor *sup, size_t i, struct err *e);
+/* Also starts it; l is among those that a new ward-ports gets. */
+int ports_child_add(struct supervisor *sup, const struct port_listen *l, uint16_t port,
+		    struct err *e);
 void ports_child_drop(struct supervisor *sup, uint32_t id);
 void ports_child_stop(struct supervisor *sup);
+
+/* Pages that programs inside ask to open (browser.c, browser_url.c). */
+enum { BROWSER_CALLBACKS_MAX = 4 };
+struct callback {
+	uint16_t port; /* 0: unused */
+	uint64_t since;
+	struct port_listen listen; /* n 0: nobody listens inside yet */
+};
+struct browser {
+	unsigned notices; /* left to show now */
+	uint64_t notices_at;
+	struct callback callbacks[BROWSER_CALLBACKS_MAX];
+	struct loop_source *timer;
+};
+/* May this be shown, and to which loopback port will the browser come back (0: none)? 0, -EPERM for
+ * another scheme, or -EINVAL. Pure. url has a NUL behind n. */
+int browser_judge(const char *url, size_t n, uint16_t *ret_port);
+void browser_asked(struct supervisor *sup, const char *url, size_t n);
+void browser_listening(struct supervisor *sup, uint16_t port, bool listens);
+/* One line for everybody who is attached. */
+void control_notice(struct supervisor *sup, const char *text);
 
 /* ward-proxy (proxy_child.c). */
 struct proxy_child {
@@ -602,6 +652,7 @@ struct supervisor {
 	struct policy_files policy;
 	struct proxy_child proxy;
 	struct ports ports;
+	struct browser browser;
 	pid_t engine_relay; /* 0: none */
 	int listen_fd;
 	struct loop_source *listen_source;

@@ -271,6 +271,12 @@ static void on_init_message(struct supervisor *sup, const struct wire_msg *m)
 				session_end(s);
 		}
 		break;
+	case INIT_WIRE_BROWSER:
+		browser_asked(sup, m->data, m->len);
+		break;
+	case INIT_WIRE_LISTENING:
+		browser_listening(sup, (uint16_t)m->h.arg, m->h.arg & INIT_LISTENS);
+		break;
 	default:
 		supervisor_note(sup, "init sent an unknown message %u", m->h.type);
 		break;
