@@ -129,9 +129,9 @@ static bool is_shared(const char *path, size_t n)
 	return false;
 }
 
-/* A file of an agent's below the home: the directory that is all its own, or the file; and what
- * lies beside it under its name and more: copies, locks. */
-static void add_own(struct omission *home, const char *path)
+/* A file of an agent's below a home: the directory that is all its own, or the file; and what lies
+ * beside it under its name and more: copies, locks. */
+static void add_own(struct omission *o, const char *home, const char *path)
 {
 	const char *end = path;
 
@@ -139,44 +139,52 @@ static void add_own(struct omission *home, const char *path)
 		end += *end == '/';
 		end = strchrnul(end, '/');
 	} while (*end && is_shared(path, (size_t)(end - path)));
-	strv_addf(&home->secret, "%.*s", (int)(end - path), path);
-	strv_addf(&home->leave_out, "%.*s.*", (int)(end - path), path);
+	strv_addf(&o->secret, "%s%.*s", home, (int)(end - path), path);
+	strv_addf(&o->leave_out, "%s%.*s.*", home, (int)(end - path), path);
 }
 
-/* The files and directories of one agent. */
-static void add_kit(struct omission *home, const struct kit *k)
+/* The files and directories of one agent, in a home of the tree: "" or "root/". */
+static void add_kit(struct omission *o, const char *home, const struct kit *k)
 {
 	auto_strv files = STRV_INIT;
 
 	kit_credential_files(k, NATIVE_HOME, false, &files);
 	for (size_t i = 0; i < files.n; i++) {
-		strv_add(&home->secret, files.v[i]);
-		strv_take(&home->secret, supervise_credential_temporary(files.v[i]));
-		add_own(home, files.v[i]);
+		auto_free char *temporary = supervise_credential_temporary(files.v[i]);
+
+		strv_addf(&o->secret, "%s%s", home, files.v[i]);
+		strv_addf(&o->secret, "%s%s", home, temporary);
+		add_own(o, home, files.v[i]);
 	}
 	for (size_t i = 0; i < k->nfiles; i++) {
 		if (text_starts(k->files[i].path, "~/"))
-			add_own(home, k->files[i].path + 2);
+			add_own(o, home, k->files[i].path + 2);
 	}
 	for (size_t i = 0; i < k->nuser_config; i++)
-		add_own(home, k->user_config[i].path);
+		add_own(o, home, k->user_config[i].path);
+}
+
+static void add_agent(struct omissions *o, const struct kit *k)
+{
+	add_kit(&o->home, "", k);
+	add_kit(&o->root, "root/", k);
 }
 
 /* Whoever the sandbox is of, any agent may have been logged in in it. */
-static int add_agents(struct engine_context *c, const struct kit *own, struct omission *home,
+static int add_agents(struct engine_context *c, const struct kit *own, struct omissions *o,
 		      struct err *e)
 {
 	auto_strv names = STRV_INIT;
 	int r = kit_names(c->paths.config, &names, e);
 
-	add_kit(home, own);
+	add_agent(o, own);
 	for (size_t i = 0; r == 0 && i < names.n; i++) {
 		struct kit_extras extras = { .placeholders = true };
 		struct kit *k = NULL;
 
 		/* One that is damaged has no sandboxes. */
 		if (kit_load_any(names.v[i], c->paths.config, &extras, &k, NULL) == 0)
-			add_kit(home, k);
+			add_agent(o, k);
 		kit_free(k);
 	}
 	return r;
@@ -294,7 +302,7 @@ static int find_omissions(struct engine_context *c, const struct sandbox *s,
 	add_list(&o->root.secret, "root/", home_secrets, ARRAY_SIZE(home_secrets));
 	add_list(&o->home.leave_out, "", home_left_out, ARRAY_SIZE(home_left_out));
 	add_list(&o->home.secret, "", home_secrets, ARRAY_SIZE(home_secrets));
-	return r == 0 ? add_agents(c, l->kit, &o->home, e) : r;
+	return r == 0 ? add_agents(c, l->kit, o, e) : r;
 }
 
 /* --- the layer and the image ------------------------------------------------------------------ */

@@ -204,7 +204,9 @@ last_names() {
 		mkdir -p ~/deep/er; for f in .tool/auth.json .claude/.credentials.json .ssh/id_ed25519 .toolrc; do
 			ln ~/$f ~/deep/er/$(echo $f | tr -d /.); done
 		echo canary-workspace >work; env >/dev/null'
-	ward exec -u root a sh -c 'mkdir -p /root/.ssh && echo canary-root >/root/.ssh/id; echo canary-rooted >/root/tool
+	ward exec -u root a sh -c 'mkdir -p /root/.ssh && echo canary-root >/root/.ssh/id
+		mkdir -p /root/.claude /root/.codex && echo canary-sudo >/root/.claude/.credentials.json
+		echo canary-sudo >/root/.codex/auth.json; echo canary-sudo >/root/.claude.json; echo canary-rooted >/root/tool
 		echo canary-tmp >/tmp/x; mkdir -p /opt; ln /etc/tool.conf /opt/copy; echo canary-opt >/opt/x'
 	# It was there: the value of the environment came into the files of the kit.
 	[ "$(ward exec a cat /home/agent/.toolrc)" = "key canary-kit-key" ]
@@ -217,7 +219,7 @@ last_names() {
 	for canary in canary-control canary-rooted canary-opt; do
 		grep -q "$canary" "$TEST_DIR/content" || fail "missing: $canary"
 	done
-	for canary in login kit-key environment claude ssh gh history conversation npm tmp workspace 'root$'; do
+	for canary in login kit-key environment claude ssh gh history conversation npm tmp workspace sudo 'root$'; do
 		refute grep -a "canary-$canary" "$TEST_DIR/content"
 	done
 	last_names >names
