@@ -84,7 +84,7 @@ struct engine_package_file {
 struct engine_packages {
 	char *codename;	      /* of the distribution's release: "bookworm" */
 	char *sources;	      /* its repositories, as sources.list */
-	char *registry;	      /* npm's, with a slash at the end */
+	char *registry;	      /* npm's, with a slash at the end; NULL: npm's own */
 	char *apt_options;    /* for making the template only, "-oKEY=VALUE ..."; or NULL */
 	struct strv env;      /* the same for npm: "K=V" */
 	struct strv allow;    /* rules that let a box reach all of it */

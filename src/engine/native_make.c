@@ -71,9 +71,10 @@ static const char base_script[] =
 	"find /" BASE_DIR " -newermt \"@$3\" -exec touch -h -d \"@$3\" {} +\n";
 
 /*
- * $1 apt's options, $2 npm's registry.  Node is the newest of an even major version, which is one
- * with long support; the distribution's is too old for several agents.  What is downloaded has the
- * digest that the registry names.
+ * $1 apt's options, $2 npm's registry; when this machine names none, it is the one that npm itself
+ * would take, which the distribution's package of npm tells.  Node is the newest of an even major
+ * version, which is one with long support; the distribution's is too old for several agents.  What
+ * is downloaded has the digest that the registry names.
  */
 static const char tools_script[] =
 	"set -e\n"
@@ -83,6 +84,17 @@ static const char tools_script[] =
 	"echo 'I: installing git, curl, ripgrep, jq, sudo, build tools and Python'\n"
 	"apt-get -q $1 -y --no-install-recommends install git curl ripgrep jq sudo build-essential"
 	" python3 python3-venv python3-pip less procps openssh-client xz-utils unzip zip file\n"
+	"registry=$2\n"
+	"if [ -z \"$registry\" ]; then\n"
+	"	mkdir /tmp/default && cd /tmp/default\n"
+	"	apt-get -q $1 download npm\n"
+	"	registry=$(dpkg-deb --fsys-tarfile npm_*.deb |\n"
+	"		tar -xO --wildcards '*/config/definitions.js' |\n"
+	"		sed -n \"/^define('registry'/,/^})/s|.*default: "
+	"'\\(https://[^']*/\\)'.*|\\1|p\")\n"
+	"	cd / && rm -rf /tmp/default\n"
+	"	[ -n \"$registry\" ] || { echo 'npm names no registry' >&2; exit 1; }\n"
+	"fi\n"
 	"rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb\n"
 	"echo 'I: installing Node and npm'\n"
 	"case $(dpkg --print-architecture) in\n"
@@ -104,7 +116,6 @@ static const char tools_script[] =
 	"\"$3\" ] ||\n"
 	"		{ echo \"$1: the digest is wrong\" >&2; exit 1; }\n"
 	"}\n"
-	"registry=$2\n"
 	"fetch node-linux-$arch '[.versions | to_entries[] | select(.key | test(\"^[0-9.]+$\"))"
 	" | select((.key | split(\".\")[0] | tonumber) % 2 == 0)]"
 	" | max_by(.key | split(\".\") | map(tonumber)) | .value'\n"
@@ -503,7 +514,7 @@ static int make_base(struct make *m, const char *key, struct image_record *ret, 
 		r = run_step(m,
 			     &(struct step){ .title = "tools",
 					     .script = tools_script,
-					     .args = { options, p->registry },
+					     .args = { options, p->registry ? p->registry : "" },
 					     .manifest = first.manifest },
 			     &tools, e);
 	if (r == 0)

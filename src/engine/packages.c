@@ -25,12 +25,13 @@
 
 enum { FILE_BYTES_MAX = 1 << 20, FILES_MAX = 200, DUMP_MAX = 4 << 20, DUMP_MS = 20000 };
 
-#define KEYRINGS   "/etc/apt/keyrings"
-#define TRUSTED	   "/etc/apt/trusted.gpg.d"
-#define CA_DIR	   "/usr/local/share/ca-certificates"
-#define NPM_CA	   "/usr/local/etc/npm-ca.pem"
-#define NPMRC	   "/usr/local/etc/npmrc"
-#define NPM_DOMAIN "npmjs.org"
+#define KEYRINGS "/etc/apt/keyrings"
+#define TRUSTED	 "/etc/apt/trusted.gpg.d"
+#define CA_DIR	 "/usr/local/share/ca-certificates"
+#define NPM_CA	 "/usr/local/etc/npm-ca.pem"
+#define NPMRC	 "/usr/local/etc/npmrc"
+/* Where npm goes when nobody says otherwise. */
+#define NPM_DEFAULT "**.npmjs.org"
 
 void engine_packages_clear(struct engine_packages *p)
 {
@@ -336,10 +337,11 @@ static int add_npm(struct engine_packages *p, const char *home, struct err *e)
 	int r = 0;
 
 	read_npm_config(home, &c);
-	p->registry = xstrdup(c.registry ? c.registry : "https://registry." NPM_DOMAIN "/");
-	rule = package_url_rule(p->registry);
+	p->registry = c.registry ? xstrdup(c.registry) : NULL;
+	rule = c.registry ? package_url_rule(c.registry) : xstrdup(NPM_DEFAULT);
 	allow(p, rule);
-	buf_printf(&text, "registry=%s\n", p->registry);
+	if (c.registry)
+		buf_printf(&text, "registry=%s\n", c.registry);
 	for (size_t i = 0; i < c.scopes.n; i++) {
 		auto_free char *of = package_url_rule(strchr(c.scopes.v[i], '=') + 1);
 
