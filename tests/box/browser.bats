@@ -31,6 +31,7 @@ bound() {
 
 # dance OPENER [PORT]: log in inside, in the background; what is shown is in the file "shown".
 dance() {
+	rm -f code shown
 	ward exec box python3 login_dance.py "$@" >code 2>shown </dev/null 3>&- &
 	CHILD=$!
 	wait_for grep -q "to open in a browser: https://login.example.com/authorize" shown

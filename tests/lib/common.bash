@@ -64,6 +64,12 @@ remove_sandboxes() {
 
 # Files that belong to ids of a box need its ids to go away.
 remove_test_dir() {
+	if [ -d "$XDG_DATA_HOME/ward/templates/layers" ]; then
+		rm -rf "$XDG_DATA_HOME/ward/templates/refs"
+		"$WARD" template prune >/dev/null 2>&1 </dev/null || true
+	fi
+	rm -rf "$TEST_DIR" 2>/dev/null && return 0
+	chmod -R u+rwX "$TEST_DIR" 2>/dev/null || true
 	rm -rf "$TEST_DIR" 2>/dev/null && return 0
 	if command -v mmdebstrap >/dev/null && grep -q "^$(id -un):" /etc/subuid 2>/dev/null; then
 		mmdebstrap --unshare-helper rm -rf "$TEST_DIR" 2>/dev/null || true
