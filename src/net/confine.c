@@ -41,8 +41,8 @@
 #include "base/text.h"
 #include "net/net_internal.h"
 
-/* Two per connection, those of lookups (three each at most), and some. */
-enum { NOFILE_MAX = 2 * PROXY_CONNS_MAX + 1024 };
+/* Two per connection and per pipe, those of lookups (three each at most), and some. */
+enum { NOFILE_MAX = 2 * PROXY_CONNS_MAX + 2 * PIPES_MAX + 1024 };
 
 int confine_early(int wire_fd, struct err *e)
 {
@@ -52,6 +52,9 @@ int confine_early(int wire_fd, struct err *e)
 		return err_sys(e, "cannot become non-dumpable");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return err_sys(e, "cannot give up new privileges");
+	/* splice(2) to a socket that is closed knows no MSG_NOSIGNAL. */
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return err_sys(e, "cannot ignore SIGPIPE");
 	if (setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }) != 0)
 		return err_sys(e, "cannot forbid core files");
 	if (syscall(SYS_close_range, (unsigned)wire_fd + 1, ~0U, 0U) != 0)
@@ -145,6 +148,7 @@ static const int plain_calls[] = {
 	SYS_rt_sigaction,  SYS_rt_sigprocmask,
 	SYS_rt_sigreturn,  SYS_sendmsg,
 	SYS_sendto,	   SYS_setsockopt,
+	SYS_pipe2,	   SYS_splice,
 	SYS_shutdown,	   SYS_tgkill,
 	SYS_write,	   SYS_writev,
 #ifdef SYS_epoll_wait

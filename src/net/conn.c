@@ -194,7 +194,7 @@ static void answer(struct conn *c, const struct reply *what)
 	end_close(c->proxy->loop, &c->up);
 	c->to_up.done = true;
 	c->to_client.done = true;
-	buf_free(&c->to_up.pending);
+	flow_drop(&c->to_up);
 	c->state = CONN_EXCHANGE;
 	conn_set_deadline(c, HEAD_MS);
 	conn_step(c);

@@ -255,17 +255,33 @@ void end_want(struct loop *loop, struct end *end, uint32_t events, loop_fd_fn *f
 void end_unwatch(struct loop *loop, struct end *end);
 
 enum { FLOW_CHUNK = 65536 };
+enum { PIPES_MAX = 64 };
+struct pipe {
+	int fd[2];
+	struct pipe *next;
+	struct pipes *pool;
+};
+struct pipes {
+	struct pipe *free;
+	size_t n; /* of all, lent ones too */
+};
+void pipes_free(struct pipes *pool); /* none may be lent */
 /* One direction: what was read from one socket and is not yet written to the other. */
 struct flow {
 	enum http1_body frame; /* what the bytes are; UNTIL_CLOSE for raw ones */
 	uint64_t left;	       /* HTTP1_BODY_LENGTH: bytes of the message still to come */
 	struct http1_chunked chunked;
 	struct buf pending;
+	struct pipe *pipe; /* while bytes are in it: */
+	size_t piped;
+	bool bulk;	/* so much comes that a pipe pays */
 	uint64_t bytes; /* taken in, for the record */
 	bool done;	/* the message (or the stream) has been read to its end */
 };
 void flow_free(struct flow *f);
 void flow_begin(struct flow *f, enum http1_body frame, uint64_t length);
+bool flow_pending(const struct flow *f); /* something is not yet written */
+void flow_drop(struct flow *f);		 /* nor will be */
 bool flow_wants(const struct flow *f);	 /* room for more */
 bool flow_drained(const struct flow *f); /* done, and everything written */
 /*
@@ -273,6 +289,12 @@ bool flow_drained(const struct flow *f); /* done, and everything written */
  * Returns how many belonged to it (fewer than n when the message ended), or -errno.
  */
 int64_t flow_take(struct flow *f, int to, const char *bytes, size_t n);
+/*
+ * May the next bytes be spliced? Then flow_splice comes next: what splice(2) returned for reading;
+ * *ret_error: a failure to write, -errno or 0.
+ */
+bool flow_splices(struct flow *f, struct pipes *pool);
+ssize_t flow_splice(struct flow *f, int from, int to, int *ret_error);
 /* Append bytes of our own (heads). */
 void flow_put(struct flow *f, const char *bytes, size_t n);
 /* Write what is pending; 0 (perhaps not all) or -errno. */
@@ -432,6 +454,7 @@ struct proxy {
 		bool datagrams, v6;
 	} listeners[PROXY_LISTENERS_MAX];
 	size_t nlisteners;
+	struct pipes pipes;
 	struct names *names;
 	struct stub *stub;
 	char *hostname; /* the box's own, or NULL */

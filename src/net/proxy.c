@@ -377,6 +377,7 @@ static void stop(struct proxy *p)
 		conn_abort(p->conns, "allow", "the sandbox was stopped");
 	for (size_t i = 0; i < p->nlisteners; i++)
 		end_close(p->loop, &p->listeners[i].end);
+	pipes_free(&p->pipes);
 	stub_free(p->stub);
 	names_free(p->names);
 	free(p->hostname);

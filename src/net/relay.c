@@ -65,13 +65,13 @@ void conn_refuse_tunnel(struct conn *c, const char *reason)
 		proxy_notice(c->proxy, buf_str(&target), reason);
 	buf_free(&target);
 	conn_record(c, "deny", reason);
-	if (c->to_client.pending.len == 0 && c->to_client.bytes == 0) {
+	if (!flow_pending(&c->to_client) && c->to_client.bytes == 0) {
 		sent = send(c->client.fd, alert, sizeof(alert), MSG_NOSIGNAL);
 		(void)sent;
 	}
 	end_close(c->proxy->loop, &c->up);
 	buf_free(&c->in);
-	buf_free(&c->to_client.pending);
+	flow_drop(&c->to_client);
 	c->keep = false;
 	conn_next_request(c);
 }
@@ -99,6 +99,25 @@ static int check_hello(struct conn *c)
 
 /* --- moving bytes ---------------------------------------------------------------------------- */
 
+/*
+ * Read from a socket: bytes into scratch, or, of a tunnel's bulk, straight on to the other side,
+ * and *ret_spliced is set. *ret_error: -errno of writing there.
+ */
+static ssize_t read_some(struct conn *c, struct flow *f, int from, int to, size_t want,
+			 bool *ret_spliced, int *ret_error)
+{
+	struct proxy *p = c->proxy;
+	ssize_t n;
+
+	*ret_error = 0;
+	*ret_spliced = c->state == CONN_TUNNEL && !c->hello_pending && flow_splices(f, &p->pipes);
+	if (*ret_spliced)
+		return flow_splice(f, from, to, ret_error);
+	n = recv(from, p->scratch, want, 0);
+	f->bulk = n == (ssize_t)sizeof(p->scratch);
+	return n;
+}
+
 /* What was read from the client -> the origin. */
 static bool feed_up(struct conn *c, const char *bytes, size_t n)
 {
@@ -117,7 +136,7 @@ static bool feed_up(struct conn *c, const char *bytes, size_t n)
 		/* The origin does not listen any more, but may have answered. */
 		if (c->state == CONN_EXCHANGE) {
 			c->to_up.done = true;
-			buf_free(&c->to_up.pending);
+			flow_drop(&c->to_up);
 			c->keep = false;
 			return true;
 		}
@@ -176,12 +195,14 @@ bool conn_read_client(struct conn *c)
 {
 	struct proxy *p = c->proxy;
 	size_t want = sizeof(p->scratch);
+	bool spliced;
+	int error;
 	ssize_t n;
 
 	for (int i = 0; i < PUMP_ROUNDS && flow_wants(&c->to_up); i++) {
 		if (c->to_up.frame == HTTP1_BODY_LENGTH && c->to_up.left < want)
 			want = (size_t)c->to_up.left;
-		n = recv(c->client.fd, p->scratch, want, 0);
+		n = read_some(c, &c->to_up, c->client.fd, c->up.fd, want, &spliced, &error);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return true;
 		if (n < 0) {
@@ -191,6 +212,12 @@ bool conn_read_client(struct conn *c)
 		if (n == 0)
 			return client_ended(c);
 		c->active = loop_now(p->loop);
+		if (error < 0) {
+			conn_abort(c, "allow", "the other side closed the connection");
+			return false;
+		}
+		if (spliced)
+			continue;
 		if (c->state == CONN_TUNNEL && c->hello_pending) {
 			buf_add(&c->in, p->scratch, (size_t)n);
 			if (!feed_waiting(c))
@@ -315,14 +342,21 @@ bool conn_read_up(struct conn *c)
 	struct proxy *p = c->proxy;
 
 	for (int i = 0; i < PUMP_ROUNDS && c->up.fd >= 0 && flow_wants(&c->to_client); i++) {
-		ssize_t n = recv(c->up.fd, p->scratch, sizeof(p->scratch), 0);
+		bool spliced;
+		int error;
+		ssize_t n = read_some(c, &c->to_client, c->up.fd, c->client.fd, sizeof(p->scratch),
+				      &spliced, &error);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return true;
 		if (n <= 0)
 			return up_ended(c, n < 0 ? errno : 0);
 		c->active = loop_now(p->loop);
-		if (!feed_client(c, p->scratch, (size_t)n))
+		if (error < 0) {
+			conn_abort(c, "allow", "the client closed the connection");
+			return false;
+		}
+		if (!spliced && !feed_client(c, p->scratch, (size_t)n))
 			return false;
 	}
 	return true;
@@ -331,7 +365,7 @@ bool conn_read_up(struct conn *c)
 static bool flush_both(struct conn *c)
 {
 	if (c->up.fd >= 0 && flow_flush(&c->to_up, c->up.fd) < 0) {
-		buf_free(&c->to_up.pending);
+		flow_drop(&c->to_up);
 		c->to_up.done = true;
 		c->keep = false;
 		c->up_shut = true;
@@ -375,11 +409,11 @@ static void update_wants(struct conn *c)
 
 	if (flow_wants(&c->to_up))
 		client |= EPOLLIN;
-	if (c->to_client.pending.len > 0)
+	if (flow_pending(&c->to_client))
 		client |= EPOLLOUT;
 	if (flow_wants(&c->to_client))
 		up |= EPOLLIN;
-	if (c->to_up.pending.len > 0)
+	if (flow_pending(&c->to_up))
 		up |= EPOLLOUT;
 	end_want(c->proxy->loop, &c->client, client, conn_on_client, c);
 	end_want(c->proxy->loop, &c->up, up, conn_on_up, c);
