@@ -271,6 +271,19 @@ void conn_start_dial(struct conn *c)
 	c->dial = dial_start(c->proxy, &c->req.host, c->req.port, request_of(c, &q), on_dialled, c);
 }
 
+/* A program that looked the name up itself asks for its synthetic address: the name is meant. */
+static void name_behind(const struct proxy *p, struct policy_host *host)
+{
+	const char *name = NULL;
+	uint32_t number;
+
+	if (host->kind != POLICY_HOST_NAME &&
+	    names_number(host->kind == POLICY_HOST_V6, host->addr, &number))
+		name = names_find(p->names, number);
+	if (name != NULL)
+		(void)policy_host_parse(name, strlen(name), host, NULL); /* it is canonical */
+}
+
 /* Parse what is in `in`. May free c. */
 void conn_take_head(struct conn *c)
 {
@@ -300,6 +313,8 @@ void conn_take_head(struct conn *c)
 		conn_answer_bad(c, status, e.message);
 		return;
 	}
+	if (c->req.connect)
+		name_behind(c->proxy, &c->req.host);
 	conn_start_dial(c);
 }
 

@@ -77,6 +77,8 @@ web_content() {
 	[ "$(direct 'wget -qO- --ca-certificate=ca.pem https://allowed.test/')" = 'this is allowed.test' ]
 	[ "$(direct 'busybox wget -qO- http://allowed.test/')" = 'this is allowed.test' ]
 	[ "$(proxied 'curl -sS --cacert ca.pem https://allowed.test/')" = 'this is allowed.test' ]
+	# A client that looks names up itself, and asks the proxy for the address.
+	[ "$(direct 'curl -sS --cacert ca.pem -x http://127.0.0.1:3128 --connect-to "allowed.test:443:$(dig +short allowed.test):443" https://allowed.test/')" = 'this is allowed.test' ]
 	# Two requests on one connection, and one without a Host.
 	[ "$(direct 'curl -sS http://allowed.test/ http://allowed.test/' | wc -l)" -eq 2 ]
 	[ "$(direct 'curl -sS -o /dev/null -w "%{http_code}" -0 -H Host: http://allowed.test/')" = 200 ]
