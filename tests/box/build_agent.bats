@@ -82,7 +82,7 @@ begin_build() { # AGENT
 
 	# Whoever wants this machine's program says so.
 	ward rm -f "$box" >/dev/null
-	assert_equal "$(ward create -t host claude . >/dev/null && ward inspect "$(ward ls -q)" | jq -r '.[0].template.ref')" host
+	assert_equal "$(cd "$WS" && ward create -t host claude . >/dev/null && ward inspect "$(ward ls -q)" | jq -r '.[0].template.ref')" host
 	ward rm -f "$(ward ls -q)" >/dev/null
 
 	# On the same day, what agents' templates share is used again.
