@@ -55,8 +55,8 @@ class Relay(unittest.TestCase):
         return client, token
 
     def refused(self, client):
-        client.sendall(b"x")
         with self.assertRaises(ConnectionResetError):
+            client.sendall(b"x")
             client.recv(1)
             client.recv(1)
         client.close()
