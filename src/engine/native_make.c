@@ -337,13 +337,24 @@ static const char *const left_out[] = {
 	"tmp",
 	"etc/apt/apt.conf.d/90ward-proxy",
 	"etc/debian_chroot",
+	"etc/hostname",
 	"etc/hosts",
 	"etc/localtime",
 	"etc/profile.d/ward.sh",
 	"etc/resolv.conf",
 	"etc/sandbox-persistent.sh",
 	"etc/sudoers.d/ward",
+	"etc/timezone",
 };
+
+/* mmdebstrap copies them from where it runs. */
+static const char *const base_left_out[] = { "etc/hostname", "etc/resolv.conf" };
+
+static void add_list(struct strv *to, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		strv_add(to, list[i]);
+}
 
 static int pack(const struct make *m, const struct step *p, const struct sandbox *box,
 		struct image_layer *ret, struct err *e)
@@ -357,17 +368,18 @@ static int pack(const struct make *m, const struct step *p, const struct sandbox
 	if (fd < 0)
 		return err_set(e, ERR_SYSTEM, fd, "its files: %s", strerror(-fd));
 	tree.fd = fd;
-	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)
-		strv_add(&leave_out, left_out[i]);
+	if (p->subdir)
+		add_list(&leave_out, base_left_out, ARRAY_SIZE(base_left_out));
+	else
+		add_list(&leave_out, left_out, ARRAY_SIZE(left_out));
+	tree.leave_out = &leave_out;
 	/* Directories that were made so that the workspace could be mounted. */
 	for (const char *end = m->workspace; end; end = *end ? strchrnul(end + 1, '/') : NULL)
 		if (end > m->workspace)
 			strv_addf(&if_filled, "%.*s", (int)(end - m->workspace - 1),
 				  m->workspace + 1);
-	if (!p->subdir) {
-		tree.leave_out = &leave_out;
+	if (!p->subdir)
 		tree.if_filled = &if_filled;
-	}
 	return native_layer_pack(&m->store, &m->ids, &tree, 1, ret, e);
 }
 

@@ -79,6 +79,13 @@ begin_build() { # AGENT
 	assert_equal "$output" ""
 	run ward exec "$box" sudo sh -c "ls -d /ward-files /ward-base /usr/local/lib/ward $XDG_DATA_HOME 2>/dev/null; ls -A /root"
 	refute_output_has ward
+	mkdir "$TEST_DIR/layout"
+	ward template save -o - localhost/ward/claude | tar -xC "$TEST_DIR/layout"
+	for blob in "$TEST_DIR"/layout/blobs/sha256/*; do
+		gzip -dcf <"$blob" | tar -tf - 2>/dev/null || true
+	done >"$TEST_DIR/names"
+	grep -qx etc/passwd "$TEST_DIR/names"
+	refute grep -xE 'etc/(hostname|hosts|resolv.conf)' "$TEST_DIR/names"
 
 	# Whoever wants this machine's program says so.
 	ward rm -f "$box" >/dev/null
