@@ -320,6 +320,51 @@ assert_no_leftovers() {
 	refute grep CACHED log
 }
 
+@test "build: kill -9 at any moment: no half template, nothing stays after prune, the next try works" {
+	local round pid began took out
+	cat >df <<-'END'
+		FROM base AS first
+		ARG ROUND
+		RUN i=0; while [ $i -lt 50 ]; do echo $ROUND >/file$i; i=$((i + 1)); done
+		COPY file /copied
+		FROM base
+		COPY --from=first /file49 /copied /got/
+		RUN cat /got/file49 /got/copied >/both
+	END
+	sed -i "s|FROM base|FROM $SMALL|" df
+	echo x >"$TEST_DIR/context/file"
+	build <df
+	began=$(date +%s%N)
+	build --build-arg ROUND=0 <df
+	took=$((($(date +%s%N) - began) / 1000000))
+	for ((round = 1; round <= ${WARD_KILLS:-25}; round++)); do
+		setsid "$WARD" template build -t killed:1 -f - --build-arg "ROUND=$round" "$TEST_DIR/context" <df >/dev/null 2>&1 3>&- &
+		pid=$!
+		sleep "$(awk -v t="$took" -v r="$RANDOM" 'BEGIN { printf "%.4f", t * 1.1 * r / 32768 / 1000 }')"
+		kill -9 "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+		if ward template inspect killed:1 >got 2>/dev/null; then
+			assert_equal "$(jq -r '.[0].problem' got)" null
+			out=$(ward run -q --name killed -t killed:1 shell -- -c 'cat /both')
+			ward rm -f killed
+			assert_equal "$out" "$round"$'\n'x
+			ward template rm killed:1
+		fi
+		# What was there keeps its name.
+		assert_equal "$(ward template inspect mine:1 | jq -r '.[0].digest')" "$(cat digest)"
+		# The next try goes on from there, every other time.
+		if ((round % 2)); then
+			build --build-arg "ROUND=$round" <df
+			assert_equal "$(built 'cat /both')" "$round"$'\n'x
+		fi
+	done
+	wait_for bash -c '"$1" prune -f >/dev/null 2>&1; [ -z "$(ls -A "$2")" ]' - "$WARD" "$STORE/builds"
+	assert_no_leftovers
+	assert_blobs_whole
+	assert_equal "$(find "$STORE/layers" -mindepth 2 -maxdepth 2 ! -name '[0-9a-f]*')" ""
+	[ "$round" -gt 1 ]
+}
+
 @test "build: Ctrl-C ends the step and its box; two builds side by side" {
 	printf 'FROM %s\nRUN echo begun; sleep 60\n' "$SMALL" >df
 	"$WARD" template build -t mine:1 -f - "$TEST_DIR/context" <df >out 2>log &

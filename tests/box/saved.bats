@@ -38,16 +38,6 @@ one_id() {
 	[ "$(id -u)" -ne 0 ] && ! grep -q "^$(id -un):" /etc/subuid
 }
 
-# Nothing in the store is half there.
-assert_store_whole() {
-	local entry
-	find "$STORE/blobs" -type f >"$TEST_DIR/blobs"
-	while read -r entry; do
-		[[ "$entry" == */sha256/* ]] || fail "left in the store: $entry" || return 1
-		assert_equal "$(sha256sum <"$entry" | cut -d' ' -f1)" "${entry##*/}" || return 1
-	done <"$TEST_DIR/blobs"
-}
-
 # The template as an OCI layout in $TEST_DIR/layout, with all that is in its blobs, decompressed, in
 # $TEST_DIR/content.
 open_template() { # NAME
@@ -90,7 +80,7 @@ last_names() {
 	assert_status 0
 	assert_equal "$output" "$(ward template inspect example.com/mine:1 | jq -r '.[0].digest')"
 	[[ "$stderr" == *"example.com/mine:1 was saved, with a layer of "* ]]
-	assert_store_whole
+	assert_blobs_whole
 
 	# Its layers are the base's and one more; its configuration is the base's.
 	ward template inspect example.com/mine:1 >inspected
@@ -293,7 +283,7 @@ line"; cat link 2>/dev/null; stat -c %s sparse; ls -ld /etc/passwd suid | cut -c
 	run ward template save a example.com/deep:1
 	assert_status 125
 	assert_output_has "nested too deep for a layer"
-	assert_store_whole
+	assert_blobs_whole
 	run ward template inspect example.com/deep:1
 	assert_status 1
 }
@@ -330,7 +320,7 @@ line"; cat link 2>/dev/null; stat -c %s sparse; ls -ld /etc/passwd suid | cut -c
 		[ ! -e "$TEST_DIR/file.tar" ] || tar -tf "$TEST_DIR/file.tar" >/dev/null
 	done
 	ward template prune >/dev/null
-	assert_store_whole
+	assert_blobs_whole
 	[ -z "$(ls "$STORE/blobs/partial")" ]
 	ward template save a example.com/killed:1 >got
 	ward template save -o "$TEST_DIR/file.tar" example.com/ref:1

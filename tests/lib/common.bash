@@ -77,6 +77,15 @@ remove_test_dir() {
 	rm -rf "$TEST_DIR" 2>/dev/null || true
 }
 
+# Every blob of the store has its name and is what that says; nothing is on its way there.
+assert_blobs_whole() {
+	local entry
+	while read -r entry; do
+		[[ "$entry" == */blobs/sha256/* ]] || fail "left in the store: $entry" || return 1
+		assert_equal "$(sha256sum <"$entry" | cut -d' ' -f1)" "${entry##*/}" || return 1
+	done < <(find "$XDG_DATA_HOME/ward/templates/blobs" -type f)
+}
+
 # "PID COMMAND" of this user's processes that still work for a sandbox of this test: those that name
 # TEST_DIR in their arguments or stand in it.  Programs that the test itself runs are not meant.
 processes_of_test() {
