@@ -10,7 +10,7 @@
 set -euo pipefail
 
 build=(gcc libc6-dev make meson ninja-build pkg-config
-	libcurl4-openssl-dev libjson-c-dev libyaml-dev zlib1g-dev libzstd-dev libssl-dev libseccomp-dev
+	libcurl4-openssl-dev libjson-c-dev libyaml-dev zlib1g-dev libisal-dev libzstd-dev libssl-dev libseccomp-dev
 	libcmocka-dev)
 # newuidmap and newgidmap: the mode with a range of ids.
 run=(uidmap)

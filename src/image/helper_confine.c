@@ -174,7 +174,7 @@ static int filter(struct err *e)
 	}
 	emit(&p, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
 	prog.len = p.n;
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) != 0)
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog) != 0)
 		return err_sys(e, "ward-image: system call filter");
 	return 0;
 }
@@ -195,5 +195,7 @@ int helper_confine(const struct helper_confine *c, struct err *e)
 		r = landlock(c, e);
 	if (r == 0)
 		r = capabilities(e);
+	if (r == 0 && c->start)
+		r = c->start(c->arg, e);
 	return r == 0 ? filter(e) : r;
 }

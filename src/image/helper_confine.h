@@ -33,6 +33,10 @@ struct helper_confine {
 	int last_fd; /* those behind it are closed */
 	int root_fd; /* becomes "/"; -1: the root stays */
 	uint64_t file_size;
+	/* Called before the filter of system calls, which allows no new thread, comes into force
+	 * for all threads; everything else is in force then.  May be NULL. */
+	int (*start)(void *arg, struct err *e);
+	void *arg;
 };
 /* All of it, or an error. */
 int helper_confine(const struct helper_confine *c, struct err *e);

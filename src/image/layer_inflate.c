@@ -8,14 +8,12 @@
  */
 #include <errno.h>
 #include <string.h>
-#define ZLIB_CONST
-#include <zlib.h>
 #include <zstd.h>
 
 #include "base/mem.h"
 #include "image/layer_internal.h"
 
-enum { MAGIC_SIZE = 4, WINDOW_LOG_MAX = 25, GZIP_WINDOW = 15 + 16 };
+enum { MAGIC_SIZE = 4, WINDOW_LOG_MAX = 25 };
 
 enum method { METHOD_UNKNOWN, METHOD_NONE, METHOD_GZIP, METHOD_ZSTD };
 
@@ -25,8 +23,7 @@ struct layer_inflate {
 				 */
 	size_t have;
 	size_t given;
-	z_stream z;
-	bool z_ready; /* z must be ended */
+	struct layer_gzip *gzip;
 	bool between; /* gzip: a member is over and no other has begun */
 	ZSTD_DStream *zs;
 	size_t zs_wants; /* zstd: 0 at the end of a frame */
@@ -47,8 +44,7 @@ void layer_inflate_free(struct layer_inflate *f)
 {
 	if (!f)
 		return;
-	if (f->z_ready)
-		inflateEnd(&f->z);
+	layer_gzip_free(f->gzip);
 	ZSTD_freeDStream(f->zs);
 	free(f);
 }
@@ -60,9 +56,7 @@ static int choose(struct layer_inflate *f, struct err *e)
 
 	if (f->have >= sizeof(gzip) && memcmp(f->magic, gzip, sizeof(gzip)) == 0) {
 		f->method = METHOD_GZIP;
-		if (inflateInit2(&f->z, GZIP_WINDOW) != Z_OK)
-			mem_oom();
-		f->z_ready = true;
+		f->gzip = layer_gzip_new();
 	} else if (f->have == MAGIC_SIZE &&
 		   (memcmp(f->magic, zstd, sizeof(zstd)) == 0 ||
 		    ((f->magic[0] & 0xf0) == 0x50 &&
@@ -81,7 +75,6 @@ static int choose(struct layer_inflate *f, struct err *e)
 	return 0;
 }
 
-/* As zlib's in- and output, so that the first bytes need no special case. */
 static int step_gzip(struct layer_inflate *f, const char **in, size_t *n, char *out, size_t cap,
 		     size_t *ret, struct err *e)
 {
@@ -95,24 +88,13 @@ static int step_gzip(struct layer_inflate *f, const char **in, size_t *n, char *
 				return damaged("data behind the end of the compressed stream", e);
 		return 0;
 	}
-	if (f->between && *n > 0) {
-		if (inflateReset(&f->z) != Z_OK)
-			return damaged("gzip cannot be reset", e);
-		f->between = false;
-	}
-	f->z.next_in = (const Bytef *)*in;
-	f->z.avail_in = (uInt)*n;
-	f->z.next_out = (Bytef *)out;
-	f->z.avail_out = (uInt)cap;
-	r = f->between ? Z_OK : inflate(&f->z, Z_NO_FLUSH);
-	*in += *n - f->z.avail_in;
-	*n = f->z.avail_in;
-	*ret = cap - f->z.avail_out;
-	if (r == Z_STREAM_END)
-		f->between = true;
-	else if (r != Z_OK && r != Z_BUF_ERROR)
-		return damaged("the gzip stream is damaged", e);
-	return 0;
+	if (f->between && *n == 0)
+		return 0;
+	if (f->between)
+		layer_gzip_reset(f->gzip);
+	r = layer_gzip_step(f->gzip, in, n, out, cap, ret);
+	f->between = r > 0;
+	return r < 0 ? damaged("the gzip stream is damaged", e) : 0;
 }
 
 static int step_zstd(struct layer_inflate *f, const char **in, size_t *n, char *out, size_t cap,

@@ -4,8 +4,10 @@
  *
  *   layer_name.c     names, whiteouts and attributes: what an entry means; pure
  *   layer_inflate.c  gzip, zstd or neither
+ *   layer_gzip_*.c   one member of a gzip file, by ISA-L or by zlib
  *   layer_place.c    makes the files, below one directory and nowhere else
- *   layer_unpack.c   blob -> inflate -> digest -> tar -> place, within budgets
+ *   layer_ring.c     the uncompressed archive, from the thread that inflates to those that read
+ *   layer_unpack.c   blob -> inflate -> digest, and tar -> place, within budgets
  *   layer_pack.c     directories that a box has filled -> tar, within the same budgets
  *   layer_emit.c     its entries
  *   layer_follow.c   where a path leads to, over all directories
@@ -84,6 +86,19 @@ int layer_inflate(struct layer_inflate *f, const char **in, size_t *in_n, char *
 /* The input is over: 0, or -EBADMSG when the compressed stream is not. */
 int layer_inflate_finish(const struct layer_inflate *f, struct err *e);
 
+/* --- layer_gzip_isal.c, layer_gzip_zlib.c: one of them -----------------------------------------
+ */
+
+struct layer_gzip; /* opaque; one member of a gzip file, checked against its CRC and length */
+struct layer_gzip *layer_gzip_new(void);
+void layer_gzip_free(struct layer_gzip *g); /* takes NULL */
+/* Another member begins. */
+void layer_gzip_reset(struct layer_gzip *g);
+/* Take bytes from *in (advanced; *n is how many are left) and fill at most cap bytes of out.
+ * 1: the member is over; 0: it goes on; -EBADMSG: it is damaged. */
+int layer_gzip_step(struct layer_gzip *g, const char **in, size_t *n, char *out, size_t cap,
+		    size_t *ret_n);
+
 /* --- layer_place.c ---------------------------------------------------------------------------- */
 
 struct layer_stats {
@@ -103,6 +118,24 @@ int layer_place_event(struct layer_place *p, const struct tar_event *ev, struct 
 /* Everything is there: times of directories. */
 void layer_place_finish(struct layer_place *p, struct layer_stats *ret);
 
+/* --- layer_ring.c ----------------------------------------------------------------------------- */
+
+enum { LAYER_CHUNK = 256 << 10 };
+enum layer_reader { LAYER_READER_DIGEST, LAYER_READER_PLACE, LAYER_READERS };
+struct layer_ring; /* opaque */
+struct layer_ring *layer_ring_new(void);
+void layer_ring_free(struct layer_ring *r); /* takes NULL; no thread uses it any more */
+/* Where the maker puts the next bytes, LAYER_CHUNK at most; waits for it. NULL: stopped. */
+char *layer_ring_room(struct layer_ring *r);
+void layer_ring_filled(struct layer_ring *r, size_t n);
+void layer_ring_end(struct layer_ring *r);
+/* The next bytes for a reader, until it says that it is done with them. NULL: no more, or stopped.
+ */
+const char *layer_ring_next(struct layer_ring *r, enum layer_reader who, size_t *ret_n);
+void layer_ring_used(struct layer_ring *r, enum layer_reader who);
+/* Everybody who waits, or will, gets NULL. */
+void layer_ring_stop(struct layer_ring *r);
+
 /* --- layer_unpack.c --------------------------------------------------------------------------- */
 
 struct layer_request {
@@ -111,12 +144,21 @@ struct layer_request {
 	uint32_t ids;
 	struct tar_limits limits;
 	uint64_t stream_max; /* bytes of the uncompressed archive */
-	unsigned seconds;
+	unsigned seconds;    /* without those of waiting for the blob */
 };
-/* Unpack the blob into the directory and compare the digest.  On failure the directory holds
- * anything; it is the caller's to remove. */
-int layer_unpack(const struct layer_request *q, int blob_fd, int root_fd, struct layer_stats *ret,
-		 struct err *e);
+struct layer_unpack; /* opaque */
+/*
+ * Get ready to unpack the blob into the directory, and start the threads for it, which wait.
+ * counter: -1, or an event counter whose sum says how many bytes of the blob are there, one more
+ * when that is all of it and its own digest is right, and even more when it will never be; no
+ * byte beyond is read.  The descriptors are borrowed.
+ */
+int layer_unpack_new(const struct layer_request *q, int blob_fd, int counter, int root_fd,
+		     struct layer_unpack **ret, struct err *e);
+void layer_unpack_free(struct layer_unpack *u); /* takes NULL */
+/* Do it, once, and compare the digest.  On failure the directory holds anything; it is the caller's
+ * to remove. */
+int layer_unpack_run(struct layer_unpack *u, struct layer_stats *ret, struct err *e);
 
 /* `ward-image unpack`: an image_verb_fn. */
 int layer_unpack_verb(const struct json *request, struct json **ret, struct err *e);

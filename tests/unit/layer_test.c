@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -268,22 +270,33 @@ static void put(struct layer_fixture *f, enum tar_type type, const char *path, c
 	}
 }
 
-/* Unpack what was put; the digest is right unless a test has set one. */
-static int unpack(struct layer_fixture *f, struct layer_stats *stats)
+/* The digest is right unless a test has set one. */
+static void set_request(struct layer_fixture *f)
 {
-	int blob = memfd_create("layer", MFD_CLOEXEC);
 	unsigned char sum[32];
-	int r;
 
-	assert_int_equal(fs_write_all(blob, f->tar.data, f->tar.len), 0);
-	assert_int_equal(lseek(blob, 0, SEEK_SET), 0);
+	f->q.blob_size = f->tar.len;
 	if (!f->q.diff_id[0]) {
 		EVP_Digest(f->tar.data, f->tar.len, sum, NULL, EVP_sha256(), NULL);
 		memcpy(f->q.diff_id, "sha256:", 8);
 		for (size_t i = 0; i < sizeof(sum); i++)
 			snprintf(f->q.diff_id + 7 + 2 * i, 3, "%02x", sum[i]);
 	}
-	r = layer_unpack(&f->q, blob, f->root, stats, NULL);
+}
+
+/* Unpack what was put. */
+static int unpack(struct layer_fixture *f, struct layer_stats *stats)
+{
+	int blob = memfd_create("layer", MFD_CLOEXEC);
+	struct layer_unpack *u = NULL;
+	int r;
+
+	assert_int_equal(fs_write_all(blob, f->tar.data, f->tar.len), 0);
+	assert_int_equal(lseek(blob, 0, SEEK_SET), 0);
+	set_request(f);
+	assert_int_equal(layer_unpack_new(&f->q, blob, -1, f->root, &u, NULL), 0);
+	r = layer_unpack_run(u, stats, NULL);
+	layer_unpack_free(u);
 	close(blob);
 	return r;
 }
@@ -294,6 +307,92 @@ static char *content(struct layer_fixture *f, const char *path)
 
 	assert_int_equal(fs_read_at(f->root, path, 100, &b, NULL), 0);
 	return buf_steal(&b);
+}
+
+/* --- a blob that grows ------------------------------------------------------------------------ */
+
+/* What a download does: the file has other bytes than the blob until the counter says so. */
+struct growing {
+	struct layer_fixture *f;
+	int blob;
+	int counter;
+	size_t step;
+	uint64_t last; /* what the counter gets when all bytes are there */
+};
+
+static void count(int counter, uint64_t n)
+{
+	assert_int_equal(write(counter, &n, sizeof(n)), sizeof(n));
+}
+
+static void *grow(void *arg)
+{
+	const struct growing *g = arg;
+	const struct buf *tar = &g->f->tar;
+
+	for (size_t at = 0; at < tar->len; at += g->step) {
+		size_t n = tar->len - at < g->step ? tar->len - at : g->step;
+
+		assert_int_equal(pwrite(g->blob, tar->data + at, n, (off_t)at), (ssize_t)n);
+		count(g->counter, n);
+	}
+	count(g->counter, g->last);
+	return NULL;
+}
+
+static int unpack_growing(struct layer_fixture *f, size_t step, uint64_t last)
+{
+	struct growing g = { f, memfd_create("layer", MFD_CLOEXEC), eventfd(0, EFD_CLOEXEC), step,
+			     last };
+	struct layer_unpack *u = NULL;
+	struct layer_stats stats;
+	auto_free char *other = xmalloc(f->tar.len);
+	pthread_t thread;
+	int r;
+
+	memset(other, 0xff, f->tar.len);
+	assert_int_equal(pwrite(g.blob, other, f->tar.len, 0), (ssize_t)f->tar.len);
+	set_request(f);
+	assert_int_equal(layer_unpack_new(&f->q, g.blob, g.counter, f->root, &u, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, grow, &g), 0);
+	r = layer_unpack_run(u, &stats, NULL);
+	pthread_join(thread, NULL);
+	layer_unpack_free(u);
+	close(g.counter);
+	close(g.blob);
+	return r;
+}
+
+static void test_growing(void **state)
+{
+	struct layer_fixture *f = *state;
+	auto_free char *text = NULL;
+
+	put(f, TAR_DIR, "d", NULL);
+	put(f, TAR_FILE, "d/a", "one");
+	put(f, TAR_FILE, "d/b", "two");
+	tar_write_end(&f->tar);
+	assert_int_equal(unpack_growing(f, 1, 1), 0);
+	text = content(f, "d/b");
+	assert_string_equal(text, "two");
+	assert_int_equal(fs_remove_tree_at(f->root, "d", NULL), 0);
+	assert_int_equal(unpack_growing(f, 700, 1), 0);
+	assert_int_equal(fs_remove_tree_at(f->root, "d", NULL), 0);
+	assert_int_equal(unpack_growing(f, f->tar.len, 1), 0);
+	assert_int_equal(fs_remove_tree_at(f->root, "d", NULL), 0);
+	/* Every byte was right, and still the download failed: its digest was wrong. */
+	assert_int_equal(unpack_growing(f, 700, UINT64_MAX / 2), -ECANCELED);
+}
+
+/* Threads that were never let go end. */
+static void test_unused(void **state)
+{
+	struct layer_fixture *f = *state;
+	struct layer_unpack *u = NULL;
+
+	assert_int_equal(layer_unpack_new(&f->q, -1, -1, f->root, &u, NULL), 0);
+	layer_unpack_free(u);
+	layer_unpack_free(NULL);
 }
 
 static void test_place(void **state)
@@ -425,6 +524,8 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_inflate),
+		cmocka_unit_test_setup_teardown(test_growing, setup_layer, teardown_layer),
+		cmocka_unit_test_setup_teardown(test_unused, setup_layer, teardown_layer),
 		cmocka_unit_test_setup_teardown(test_place, setup_layer, teardown_layer),
 		cmocka_unit_test_setup_teardown(test_refused_entries, setup_layer, teardown_layer),
 		cmocka_unit_test_setup_teardown(test_budgets, setup_layer, teardown_layer),

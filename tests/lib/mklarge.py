@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Make an OCI image of four layers out of two root file systems.
+
+usage: mklarge.py LOWER.tar UPPER.tar DIR [--zstd]
+
+The lowest layer is LOWER.  The second one makes UPPER of it: what is new or different, whiteouts for what is
+gone.  The third removes and replaces: single files all over, whole directories, an opaque directory, files by
+directories and the other way round.  The fourth brings some of that back.  The layout has the tag "latest".
+"""
+import argparse, concurrent.futures, hashlib, io, json, os, shutil, subprocess, sys, tarfile, tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import mkimage  # noqa: E402
+
+NOW = 1700000000
+
+
+def clean(name):
+    return os.path.normpath(name.lstrip("/"))
+
+
+def entries(path):
+    """{name: (header, digest of the content)}; of hard links the digest is the target's name."""
+    found = {}
+    with tarfile.open(path) as tar:
+        for t in tar:
+            data = t.linkname.encode()
+            if t.isreg():
+                data = hashlib.sha256(tar.extractfile(t).read()).digest()
+            found[clean(t.name)] = (t, data)
+    return found
+
+
+def same(a, b):
+    keys = ("type", "mode", "uid", "gid", "size", "mtime", "pax_headers")
+    return a[1] == b[1] and all(getattr(a[0], k) == getattr(b[0], k) for k in keys)
+
+
+def linked_names(all_of):
+    """Sets of names of one file, so that none of them is left out of a layer alone."""
+    groups = {}
+    for name, (t, _) in all_of.items():
+        if t.islnk():
+            target = clean(t.linkname)
+            groups.setdefault(target, {target}).add(name)
+    return groups
+
+
+class Layer:
+    def __init__(self, path):
+        self.tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)
+        self.made = set()
+
+    def add(self, name, data=b"", **more):
+        t = tarfile.TarInfo(name)
+        t.size, t.mtime, t.mode = len(data), NOW, 0o644
+        for key, value in more.items():
+            setattr(t, key, value)
+        self.tar.addfile(t, io.BytesIO(data))
+        self.made.add(name)
+
+    def whiteout(self, name):
+        top, last = os.path.split(name)
+        self.add(os.path.join(top, ".wh." + last))
+
+    def copy(self, source, t):
+        self.tar.addfile(t, source.extractfile(t) if t.isreg() else None)
+
+    def close(self):
+        self.tar.close()
+
+
+def gone(lower, upper):
+    """Of LOWER, what UPPER has not; not what is below something that is gone itself."""
+    return sorted(n for n in lower if n not in upper and os.path.dirname(n) in set(upper) | {""})
+
+
+def difference(lower, upper, upper_tar, out):
+    changed = {n for n in upper if n not in lower or not same(lower[n], upper[n])}
+    for target, names in linked_names(upper).items():
+        if names & changed:
+            changed |= names | {target}
+    layer = Layer(out)
+    for name in gone(lower, upper):
+        layer.whiteout(name)
+    with tarfile.open(upper_tar) as source:
+        for t in source:
+            if clean(t.name) in changed:
+                layer.copy(source, t)
+    layer.close()
+
+
+def removals(upper, out):
+    """Returns what to bring back."""
+    layer = Layer(out)
+    hard = {n for target, names in linked_names(upper).items() for n in names}
+    files = sorted(n for n, (t, _) in upper.items() if t.isreg() and n not in hard)
+    inside = [n for n in files if n.startswith(("usr/share/", "usr/lib/"))]
+    taken = ("usr/share/doc", "usr/share/locale", "usr/share/perl", "usr/share/zoneinfo", "usr/share/man",
+             "usr/share/info", "usr/lib/python3")
+    single = [n for n in inside if not n.startswith(taken)][::17]
+    layer.add("usr/share/doc", type=tarfile.DIRTYPE, mode=0o755)
+    layer.add("usr/share/doc/.wh..wh..opq")
+    layer.add("usr/share/doc/README", b"opaque\n")
+    layer.whiteout("usr/share/locale")
+    layer.add("usr/share/info", b"a file in place of a directory\n")
+    layer.add("usr/share/man", type=tarfile.SYMTYPE, linkname="doc")
+    for at, name in enumerate(single):
+        if at % 3 == 0:
+            layer.whiteout(name)
+        elif at % 3 == 1:
+            layer.add(name, type=tarfile.DIRTYPE, mode=0o750)
+            layer.add(name + "/in", b"a directory in place of a file\n", uid=33, gid=33)
+        else:
+            layer.add(name, b"replaced\n", mode=0o4755, uid=1000, gid=1000)
+    layer.close()
+    return single[::6]
+
+
+def returns(names, upper_tar, out):
+    layer = Layer(out)
+    wanted = set(names)
+    with tarfile.open(upper_tar) as source:
+        for t in source:
+            name = clean(t.name)
+            if name in wanted or name == "usr/share/locale" or name.startswith("usr/share/locale/de"):
+                layer.copy(source, t)
+    layer.close()
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        h = hashlib.sha256()
+        while chunk := f.read(1 << 20):
+            h.update(chunk)
+    return h.hexdigest()
+
+
+def pack(tar, top, zstd):
+    """(descriptor, digest of the archive)"""
+    packed = tar + ".packed"
+    if zstd:
+        command = ["zstd", "-q", "-3", "-T1", "-c", tar]
+    else:
+        command = ["pigz", "-n", "-6", "-c", tar] if shutil.which("pigz") else ["gzip", "-n", "-6", "-c", tar]
+    with open(packed, "wb") as f:
+        subprocess.run(command, stdout=f, check=True)
+    hex_digest = digest(packed)
+    size = os.stat(packed).st_size
+    os.rename(packed, os.path.join(top, "blobs/sha256", hex_digest))
+    return {"mediaType": mkimage.LAYER + ("+zstd" if zstd else "+gzip"), "digest": "sha256:" + hex_digest,
+            "size": size}, "sha256:" + digest(tar)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("lower")
+    parser.add_argument("upper")
+    parser.add_argument("dir")
+    parser.add_argument("--zstd", action="store_true")
+    args = parser.parse_args()
+    os.makedirs(os.path.join(args.dir, "blobs/sha256"))
+    with tempfile.TemporaryDirectory(dir=args.dir) as tmp:
+        tars = [args.lower] + [os.path.join(tmp, str(i)) for i in (2, 3, 4)]
+        upper = entries(args.upper)
+        difference(entries(args.lower), upper, args.upper, tars[1])
+        returns(removals(upper, tars[2]), args.upper, tars[3])
+        linked = os.path.join(tmp, "1")
+        os.symlink(os.path.abspath(tars[0]), linked)
+        tars[0] = linked
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            packed = list(pool.map(lambda t: pack(t, args.dir, args.zstd), tars))
+    config = mkimage.put(args.dir, json.dumps({
+        "os": "linux", "architecture": mkimage.ARCH, "created": "2026-01-02T03:04:05Z", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [d for _, d in packed]}}).encode())
+    manifest = mkimage.put(args.dir, json.dumps({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": dict(config, mediaType="application/vnd.oci.image.config.v1+json"),
+        "layers": [d for d, _ in packed]}).encode())
+    with open(os.path.join(args.dir, "oci-layout"), "w", encoding="utf-8") as f:
+        f.write('{"imageLayoutVersion": "1.0.0"}')
+    mkimage.add_index(args.dir, "latest", dict(manifest, mediaType="application/vnd.oci.image.manifest.v1+json"))
+    print(manifest["digest"])
+
+
+if __name__ == "__main__":
+    main()
