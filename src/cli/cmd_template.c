@@ -17,46 +17,18 @@ enum { SHORT_DIGEST = 12 };
 /* --- pull --------------------------------------------------------------------------------------
  */
 
-/* What goes to a registry or comes from it. */
-struct transfer {
-	struct image_registry how;
-	struct progress progress;
-	char *helper;
-};
-
-static int transfer_begin(struct cli *c, struct transfer *t, struct err *e)
-{
-	int r;
-
-	*t = (struct transfer){ 0 };
-	r = engine_helper("ward-registry", &t->helper, e);
-	if (r < 0)
-		return r;
-	t->how = (struct image_registry){ .helper = t->helper,
-					  .registries = c->engine.config->registries,
-					  .platform = c->v.platform,
-					  .event = progress_event,
-					  .arg = &t->progress };
-	progress_begin(&t->progress, c->v.quiet);
-	return 0;
-}
-
-static void transfer_end(struct transfer *t)
-{
-	progress_end(&t->progress);
-	free(t->helper);
-}
-
 static int bring(struct cli *c, const struct image_store *s, const struct image_ref *ref,
 		 struct image_record *ret, bool *ret_changed, struct err *e)
 {
-	struct transfer t;
-	int r = transfer_begin(c, &t, e);
+	struct progress progress;
+	int r;
 
-	if (r < 0)
-		return r;
-	r = image_pull(s, ref, &t.how, ret, ret_changed, e);
-	transfer_end(&t);
+	progress_begin(&progress, c->v.quiet);
+	c->engine.transfer = progress_event;
+	c->engine.transfer_arg = &progress;
+	r = engine_template_pull(&c->engine, s, ref, c->v.platform, ret, ret_changed, e);
+	c->engine.transfer = NULL;
+	progress_end(&progress);
 	return r;
 }
 
@@ -138,6 +110,35 @@ static int template_pull(struct cli *c, struct err *e)
 
 /* --- push --------------------------------------------------------------------------------------
  */
+
+/* What goes to a registry. */
+struct transfer {
+	struct image_registry how;
+	struct progress progress;
+	char *helper;
+};
+
+static int transfer_begin(struct cli *c, struct transfer *t, struct err *e)
+{
+	int r;
+
+	*t = (struct transfer){ 0 };
+	r = engine_helper("ward-registry", &t->helper, e);
+	if (r < 0)
+		return r;
+	t->how = (struct image_registry){ .helper = t->helper,
+					  .registries = c->engine.config->registries,
+					  .event = progress_event,
+					  .arg = &t->progress };
+	progress_begin(&t->progress, c->v.quiet);
+	return 0;
+}
+
+static void transfer_end(struct transfer *t)
+{
+	progress_end(&t->progress);
+	free(t->helper);
+}
 
 static int template_push(struct cli *c, struct err *e)
 {

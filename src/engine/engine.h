@@ -116,6 +116,17 @@ struct engine_make {
 int engine_template_make(struct engine_context *c, const struct engine_make *what,
 			 char **ret_digest, struct err *e);
 
+/*
+ * Bring an image from its registry into the store, and unpack it meanwhile as far as that goes
+ * (engine_ops.template does the rest).  platform: see struct image_registry; an image for another
+ * one than this machine is not unpacked.  ret_changed may be NULL; for the rest see image_pull.
+ */
+struct image_store;
+struct image_ref;
+struct image_record;
+int engine_template_pull(struct engine_context *c, const struct image_store *s,
+			 const struct image_ref *ref, const char *platform,
+			 struct image_record *ret, bool *ret_changed, struct err *e);
 /* What engine_ops.template found may be removed again. */
 void engine_release_template(struct engine_context *c);
 

@@ -18,8 +18,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "engine/engine_internal.h"
-#include "image/image.h"
+#include "engine/native_unpack.h"
 
 /* --- local sources ---------------------------------------------------------------------------- */
 
@@ -164,20 +163,29 @@ int engine_template_load(struct engine_context *c, const char *file, const char 
 
 /* --- registries ------------------------------------------------------------------------------- */
 
-static int from_registry(struct engine_context *c, const struct image_store *s,
-			 const struct image_ref *ref, struct image_record *ret, struct err *e)
+int engine_template_pull(struct engine_context *c, const struct image_store *s,
+			 const struct image_ref *ref, const char *platform,
+			 struct image_record *ret, bool *ret_changed, struct err *e)
 {
+	struct native_ahead *ahead = native_ahead_new(s, c->transfer, c->transfer_arg);
 	auto_free char *helper = NULL;
+	struct image_registry how = { .registries = c->config->registries,
+				      .platform = platform,
+				      .event = c->transfer,
+				      .arg = c->transfer_arg };
 	int r = native_helper("ward-registry", &helper, e);
 
-	if (r < 0)
-		return r;
-	return image_pull(s, ref,
-			  &(struct image_registry){ .helper = helper,
-						    .registries = c->config->registries,
-						    .event = c->transfer,
-						    .arg = c->transfer_arg },
-			  ret, NULL, e);
+	how.helper = helper;
+	/* What is not for this machine is not unpacked. */
+	if (!platform) {
+		how.event = native_ahead_event;
+		how.arg = ahead;
+	}
+	if (r == 0)
+		r = image_pull(s, ref, &how, ret, ret_changed, e);
+	native_ahead_finish(ahead, r == 0);
+	native_ahead_free(ahead);
+	return r;
 }
 
 /* --- looking up ------------------------------------------------------------------------------- */
@@ -211,14 +219,14 @@ static int find(struct engine_context *c, const struct image_store *s, struct im
 	if (ref->source == IMAGE_DOCKER_DAEMON && pull == ENGINE_PULL_ALWAYS)
 		return import_local(c, s, ref, canonical, ret, e);
 	if (ref->source == IMAGE_REGISTRY && pull == ENGINE_PULL_ALWAYS)
-		return from_registry(c, s, ref, ret, e);
+		return engine_template_pull(c, s, ref, NULL, ret, NULL, e);
 	r = image_store_lookup(s, canonical, ret, e);
 	if (r != -ENOENT)
 		return r;
 	if (ref->source == IMAGE_REGISTRY && pull == ENGINE_PULL_MISSING) {
 		if (e)
 			*e = ERR_INIT;
-		return from_registry(c, s, ref, ret, e);
+		return engine_template_pull(c, s, ref, NULL, ret, NULL, e);
 	}
 	if (ref->source == IMAGE_DOCKER_DAEMON && pull == ENGINE_PULL_MISSING)
 		return import_local(c, s, ref, canonical, ret, e);

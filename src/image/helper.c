@@ -36,7 +36,7 @@ static int lift(int fd, int *ret, struct err *e)
 
 static int spawn_helper(const struct image_job *job, const int *fds, size_t nfds, pid_t *ret)
 {
-	auto_free char *name = xstrdup(strrchr(job->helper, '/') + 1);
+	auto_free char *name = xstrdup(job->name ? job->name : strrchr(job->helper, '/') + 1);
 	auto_free char *verb = xstrdup(job->verb);
 	char *argv[] = { name, verb, NULL };
 	char *empty[] = { NULL };

@@ -276,6 +276,7 @@ enum { IMAGE_EVENT_MAX = 64 << 10 };
 typedef int image_event_fn(const char *event, const struct json *j, void *arg, struct err *e);
 struct image_job {
 	const char *helper; /* absolute path */
+	const char *name;   /* argv[0]; NULL: the last component of the path */
 	const char *verb;
 	const struct json *request;
 	char *const *env; /* NULL: empty */
@@ -294,8 +295,10 @@ struct image_registry {
 	const char *helper;	 /* absolute path of ward-registry */
 	struct json *registries; /* config.yaml's, see struct spec_config; or NULL */
 	const char *platform;	 /* image_platform_parse; NULL: this machine's */
-	/* "blob" {digest, size, have, state: queued waiting downloading done exists uploading} and
-	 * "note" {text: foreign, of one line}; may be NULL */
+	/* "blob" {digest, size, have, state: queued waiting downloading done exists uploading},
+	 * "manifest" {digest}: it and its configuration are in the store, the layers come now, and
+	 * "note" {text: foreign, of one line}; may be NULL.  While it is downloading the first
+	 * `have` bytes of a blob are in HEX.partial; when `have` becomes less it begins anew. */
 	image_event_fn *event;
 	void *arg;
 };

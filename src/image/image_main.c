@@ -72,6 +72,9 @@ int main(int argc, char **argv)
 	struct json *result = NULL;
 
 	fs_fill_stdio();
+	/* It may have been executed through a descriptor, whose number is no name. */
+	if (argc > 0)
+		(void)prctl(PR_SET_NAME, argv[0]);
 	if (run(argc > 1 ? argv[1] : "", &result, &e) < 0) {
 		send_error(&e);
 		return 1;

@@ -218,7 +218,8 @@ static int on_bytes(const struct http_response *resp, const void *bytes, size_t 
 				      SYNC_FILE_RANGE_WRITE);
 		d->flushed = d->have;
 	}
-	if (now_ms() - d->told_ms >= PROGRESS_MS) {
+	/* That all of it is here is of use to who reads it already; a sync may take its time. */
+	if (now_ms() - d->told_ms >= PROGRESS_MS || d->have == d->d->size) {
 		d->told_ms = now_ms();
 		registry_tell(d->d, "downloading", d->have);
 	}

@@ -236,8 +236,17 @@ static int check_config(const struct fetch *f, const struct image_manifest *m, s
 	return 0;
 }
 
-static int get_blobs(const struct fetch *f, struct registry *r, const struct image_manifest *m,
-		     uint64_t *ret_fetched, struct err *e)
+/* Manifest and configuration are in the store; the layers come now. */
+static void tell_manifest(const char *digest)
+{
+	struct json *j = json_object();
+
+	json_set_string(j, "digest", digest);
+	image_event_send("manifest", j);
+}
+
+static int get_blobs(const struct fetch *f, struct registry *r, const char *digest,
+		     const struct image_manifest *m, uint64_t *ret_fetched, struct err *e)
 {
 	auto_free struct image_descriptor *v = xcalloc(m->nlayers + 1, sizeof(*v));
 	int code;
@@ -249,6 +258,7 @@ static int get_blobs(const struct fetch *f, struct registry *r, const struct ima
 		code = check_config(f, m, e);
 	if (code < 0)
 		return code;
+	tell_manifest(digest);
 	for (size_t i = 0; i < m->nlayers; i++)
 		v[i] = m->layers[i];
 	return registry_blobs(r, &f->store, v, m->nlayers, ret_fetched, e);
@@ -303,7 +313,7 @@ static int fetch_from(const struct fetch *f, struct registry *r, struct http *h,
 	if (code == 0)
 		code = image_manifest_parse(buf_str(&doc.text), doc.text.len, &m, e);
 	if (code == 0)
-		code = get_blobs(f, r, &m, &fetched, e);
+		code = get_blobs(f, r, doc.digest, &m, &fetched, e);
 	if (code == 0)
 		*ret = result(digest, media_type, doc.digest, fetched);
 	return code;

@@ -213,6 +213,67 @@ partial_is_large() {
 	[ "$(cat "$(store)"/blobs/sha256/*.partial | wc -c)" -gt 1000000 ]
 }
 
+# The processes below one, with this name.
+below() { # PID NAME
+	local pid
+	for pid in $(pgrep -P "$1"); do
+		[ "$(cat "/proc/$pid/comm")" != "$2" ] || echo "$pid"
+		below "$pid" "$2"
+	done
+}
+
+part_is_large() {
+	local file
+	for file in "$(store)"/layers/*/*.part/fs/blob; do
+		[ -e "$file" ] && [ "$(stat -c %s "$file")" -gt 1000000 ] && return 0
+	done
+	return 1
+}
+
+@test "a layer is unpacked while it is being downloaded, confined, and named when it is verified" {
+	serve a
+	mode a stall
+	"$WARD" template pull -q "localhost:$PORT/x/img:v1" </dev/null >digest 2>messages 3>&- &
+	local puller=$! helper task
+	wait_for part_is_large
+	# The small one is complete, this one is not.
+	[ "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 -name '*.part' | wc -l)" -eq 1 ]
+	[ "$(find "$(store)"/layers/*/* -maxdepth 1 -name layer.json | wc -l)" -le 1 ]
+	helper=$(below "$puller" ward-image)
+	[ -n "$helper" ]
+	# Every thread of it has given up everything; who started it has not.
+	grep -q '^Seccomp:	0$' "/proc/$puller/status"
+	[ "$(find "/proc/$helper/task" -mindepth 1 -maxdepth 1 | wc -l)" -eq 3 ]
+	for task in "/proc/$helper"/task/*; do
+		grep -q '^Seccomp:	2$' "$task/status"
+		grep -q '^NoNewPrivs:	1$' "$task/status"
+	done
+	mode a normal
+	wait "$puller"
+	grep -q ^sha256: digest
+	assert_equal "$(find "$(store)"/layers/*/* -maxdepth 1 -name layer.json | wc -l)" 2
+	[ -z "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 ! -name '????????????????????????????????????????????????????????????????')" ]
+	# Its file is the one that was sent.
+	python3 -c 'import random, sys; sys.stdout.buffer.write(random.Random(7).randbytes(3_000_000))' |
+		cmp - "$(store)"/layers/*/*/fs/blob
+}
+
+@test "a layer whose download goes wrong in the end gets no name, also when all of it was unpacked" {
+	serve a
+	mode a stall
+	"$WARD" template pull -q "localhost:$PORT/x/img:v1" </dev/null >digest 2>messages 3>&- &
+	local puller=$!
+	wait_for part_is_large
+	# The rest comes, with a wrong byte at the end.
+	mode a wrong-digest
+	local status=0
+	wait "$puller" || status=$?
+	assert_equal "$status" 125
+	grep -q 'another digest' messages
+	[ -z "$(find "$(store)/layers" -mindepth 2 -maxdepth 2)" ]
+	[ -z "$(find "$(store)/blobs" -type f)" ]
+}
+
 @test "the program that talks to registries has given up what it does not need" {
 	serve a
 	mode a stall
