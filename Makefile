@@ -4,7 +4,7 @@
 #   make          build                      make test     every test (installs what tests need)
 #   make run      a sandbox shell here       make lint     the checks of tests/lint
 #   make install  PREFIX= DESTDIR=           make fuzz     run the fuzzers a while (FUZZ_SECONDS=)
-#   make deps     packages that are needed   make bench    time it against bubblewrap and crun
+#   make deps     packages that are needed   make bench    time it against others (bench/*)
 #   make asan     build and unit tests with sanitizers       make clean
 
 PREFIX ?= /usr/local
@@ -63,6 +63,7 @@ fuzz:
 
 bench: all
 	@bench/start --ward '$(CURDIR)/$(BUILD)/src/ward'
+	@bench/image --ward '$(CURDIR)/$(BUILD)/src/ward'
 
 lint: all
 	@tests/lint/run.sh

@@ -17,8 +17,8 @@ run=(uidmap)
 test=(bats shellcheck cppcheck clang clang-format-14 clang-tidy pmccabe universal-ctags libcmocka-dev
 	mmdebstrap tmux expect uidmap sudo bubblewrap crun gdb strace git python3 libseccomp-dev
 	iproute2 socat file jq procps curl openssl docker-registry apache2-utils ca-certificates man-db
-	umoci skopeo podman busybox-static zsh dropbear-bin openssh-client bind9-dnsutils netcat-openbsd
-	musl-tools wget)
+	umoci skopeo podman pigz zstd busybox-static zsh dropbear-bin openssh-client bind9-dnsutils
+	netcat-openbsd musl-tools wget)
 
 die() {
 	echo "packaging/deps.sh: $*" >&2

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* native_unpack: layers of images as directories; for the files of the engine that unpack images. */
+/* native_unpack: layers of images as directories; for the files of the engine that unpack images.
+ */
 #ifndef WARD_ENGINE_NATIVE_UNPACK_H
 #define WARD_ENGINE_NATIVE_UNPACK_H
 

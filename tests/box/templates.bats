@@ -222,12 +222,15 @@ below() { # PID NAME
 	done
 }
 
-part_is_large() {
-	local file
-	for file in "$(store)"/layers/*/*.part/fs/blob; do
-		[ -e "$file" ] && [ "$(stat -c %s "$file")" -gt 1000000 ] && return 0
-	done
-	return 1
+# A pattern: 64 characters.
+HEX=$(printf '?%.0s' {1..64})
+
+one_part() {
+	[ "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 -name '*.part' | wc -l)" -eq 1 ]
+}
+
+part_has_begun() {
+	[ -n "$(find "$(store)"/layers/*/*.part/fs -name blob -size +0 2>/dev/null)" ]
 }
 
 @test "a layer is unpacked while it is being downloaded, confined, and named when it is verified" {
@@ -235,10 +238,10 @@ part_is_large() {
 	mode a stall
 	"$WARD" template pull -q "localhost:$PORT/x/img:v1" </dev/null >digest 2>messages 3>&- &
 	local puller=$! helper task
-	wait_for part_is_large
+	wait_for part_has_begun
 	# The small one is complete, this one is not.
-	[ "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 -name '*.part' | wc -l)" -eq 1 ]
-	[ "$(find "$(store)"/layers/*/* -maxdepth 1 -name layer.json | wc -l)" -le 1 ]
+	wait_for one_part
+	assert_equal "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 -name "$HEX" | wc -l)" 1
 	helper=$(below "$puller" ward-image)
 	[ -n "$helper" ]
 	# Every thread of it has given up everything; who started it has not.
@@ -251,8 +254,8 @@ part_is_large() {
 	mode a normal
 	wait "$puller"
 	grep -q ^sha256: digest
-	assert_equal "$(find "$(store)"/layers/*/* -maxdepth 1 -name layer.json | wc -l)" 2
-	[ -z "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 ! -name '????????????????????????????????????????????????????????????????')" ]
+	assert_equal "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 -name "$HEX" | wc -l)" 2
+	[ -z "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 ! -name "$HEX")" ]
 	# Its file is the one that was sent.
 	python3 -c 'import random, sys; sys.stdout.buffer.write(random.Random(7).randbytes(3_000_000))' |
 		cmp - "$(store)"/layers/*/*/fs/blob
@@ -263,7 +266,7 @@ part_is_large() {
 	mode a stall
 	"$WARD" template pull -q "localhost:$PORT/x/img:v1" </dev/null >digest 2>messages 3>&- &
 	local puller=$!
-	wait_for part_is_large
+	wait_for part_has_begun
 	# The rest comes, with a wrong byte at the end.
 	mode a wrong-digest
 	local status=0

@@ -106,6 +106,7 @@ static void unpack(struct fixture *f)
 				   .limits = { 100000, 1ULL << 40, 1ULL << 40, true },
 				   .stream_max = 1ULL << 40,
 				   .seconds = 60 };
+	struct layer_unpack *u = NULL;
 	struct layer_stats stats;
 	struct err e = ERR_INIT;
 
@@ -113,8 +114,10 @@ static void unpack(struct fixture *f)
 	close(f->to);
 	f->to = fresh_dir(f->fd, "to");
 	assert_int_equal(lseek(f->blob, 0, SEEK_SET), 0);
-	if (layer_unpack(&q, f->blob, f->to, &stats, &e) < 0)
+	assert_int_equal(layer_unpack_new(&q, f->blob, -1, f->to, &u, NULL), 0);
+	if (layer_unpack_run(u, &stats, &e) < 0)
 		fail_msg("%s", e.message);
+	layer_unpack_free(u);
 	assert_int_equal(stats.entries, f->stats.entries);
 	assert_int_equal(stats.bytes, f->stats.bytes);
 }
