@@ -333,6 +333,67 @@ no_helper() {
 	! pgrep -u "$(id -u)" -x ward-registry >/dev/null
 }
 
+# killed_somewhere COMMAND...: it is ended at some moment of the time it takes.
+killed_somewhere() {
+	local pid
+	"$@" </dev/null >/dev/null 2>&1 3>&- &
+	pid=$!
+	sleep "$(awk -v t="$TOOK" -v r="$RANDOM" 'BEGIN { printf "%.4f", t * 1.1 * r / 32768 / 1000 }')"
+	kill -9 "$pid" 2>/dev/null || true
+	wait "$pid" || true
+}
+
+took() { # COMMAND...
+	local began
+	began=$(date +%s%N)
+	"$@" >/dev/null
+	TOOK=$((($(date +%s%N) - began) / 1000000))
+}
+
+@test "kill -9 at random moments of pull and push: what has a name is whole, on both sides" {
+	serve a
+	local i from=$PORT to image name
+	docker_registry
+	to=$PORT
+	image="localhost:$from/x/img:v1"
+	took ward template pull -q "$image"
+	ward template rm "$image"
+	for ((i = 0; i < ${WARD_KILLS:-25}; i++)); do
+		killed_somewhere "$WARD" template pull -q "$image"
+		ward template ls --json >list
+		assert_equal "$(jq '[.[] | select(.problem)] | length' list)" 0
+		if [ "$(jq length list)" -ne 0 ]; then
+			wait_for no_helper
+			assert_store_sound
+			ward template rm "$image"
+		fi
+	done
+	wait_for no_helper
+	ward template prune
+	[ -z "$(find "$(store)/blobs" "$(store)/refs" -type f)" ]
+	ward template pull -q "$image" >digest
+	assert_store_sound
+
+	contents >before
+	took ward template push -q "$image" "localhost:$to/y/img:whole"
+	for ((i = 0; i < ${WARD_KILLS:-25}; i++)); do
+		name="localhost:$to/y$i/img:v$i"
+		killed_somewhere "$WARD" template push -q "$image" "$name"
+		wait_for no_helper
+		# It has its name there only when all of it is there.
+		if "$WARD" template pull -q --platform linux/amd64 "$name" >got 2>why; then
+			assert_equal "$(cat got)" "$(cat digest)"
+			ward template rm "$name"
+		else
+			grep -q "not found\|404\|does not have\|unknown" why
+		fi
+	done
+	ward template push -q "$image" "$name"
+	ward template prune
+	contents | diff - before
+	assert_equal "$(ward template pull -q "$name")" "$(cat digest)"
+}
+
 @test "two pulls of one image: each blob is asked for once" {
 	serve a
 	mode a slow
@@ -486,21 +547,27 @@ make_certificates() {
 	assert_store_sound
 }
 
-@test "docker-registry with basic auth: pushed there, pulled from there" {
-	need docker-registry htpasswd
-	htpasswd -Bbn user pass:word >passwords 2>/dev/null
-	local port
-	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+# docker_registry [LINE...]: Debian's, with those lines in its configuration; sets PORT.
+docker_registry() {
+	need docker-registry
+	PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	cat >registry.yml <<-END
 		version: 0.1
 		log: {level: error, accesslog: {disabled: true}}
 		storage: {filesystem: {rootdirectory: $PWD/registry}}
-		http: {addr: "127.0.0.1:$port"}
-		auth: {htpasswd: {realm: test, path: $PWD/passwords}}
+		http: {addr: "127.0.0.1:$PORT"}
 	END
+	printf '%s\n' "$@" >>registry.yml
 	docker-registry serve registry.yml >registry.out 2>&1 </dev/null 3>&- &
 	SERVERS+=($!)
-	wait_for curl -s "http://127.0.0.1:$port/v2/"
+	wait_for curl -s "http://127.0.0.1:$PORT/v2/"
+}
+
+@test "docker-registry with basic auth: pushed there, pulled from there" {
+	need htpasswd
+	htpasswd -Bbn user pass:word >passwords 2>/dev/null
+	docker_registry "auth: {htpasswd: {realm: test, path: $PWD/passwords}}"
+	local port=$PORT
 	python3 "$WARD_REPO/tests/lib/registry.py" push "http://127.0.0.1:$port" x/img v1 user:pass:word
 	run ward template pull "127.0.0.1:$port/x/img:v1"
 	assert_status 125
