@@ -28,7 +28,8 @@ works_and_resumes() { # AGENT
 	agent_resumes "$1" "append more"
 	assert_status 0
 	assert_equal "$(tail -n 1 "$WS/hello.txt")" second
-	# It sent the first conversation along: more results than that of its only tool.
+	# It sent the first conversation along: more results than that of its only tool. ("append more" is
+	# the first of the scripts.)
 	model_log 'max(len(c.get("tool_results") or []) for c in calls if c.get("script") == 0) > 1'
 }
 
