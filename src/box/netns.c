@@ -116,7 +116,7 @@ static int ask_kernel(int protocol, const struct buf *batch, unsigned assents, c
 	for (;;) {
 		ssize_t got = recv(fd, &reply, sizeof(reply), 0);
 		size_t left = got < 0 ? 0 : (size_t)got;
-		const struct nlmsghdr *h = &reply.header;
+		struct nlmsghdr *h = &reply.header;
 
 		if (left == 0)
 			break;

@@ -576,6 +576,8 @@ static int run_all(struct build *b, char **ret_digest, struct err *e)
 	auto_image_record rec = { 0 };
 	int r = find_needed(b, &target, e);
 
+	if (r < 0 || !target)
+		return r;
 	for (size_t i = 0; r == 0 && i < b->nstages; i++) {
 		if (b->stages[i].needed)
 			r = run_stage(b, &b->stages[i], e);

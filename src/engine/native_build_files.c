@@ -110,7 +110,7 @@ static int take_flags(const struct build *b, const struct build_stage *s,
 
 	if (r == 0 && chmod)
 		r = build_expand(b, s, chmod, &mode, e);
-	return r == 0 && chmod ? take_mode(mode, &c->mode, e) : r;
+	return r == 0 && mode ? take_mode(mode, &c->mode, e) : r;
 }
 
 static int take_words(const struct build *b, const struct build_stage *s,

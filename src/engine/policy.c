@@ -99,7 +99,7 @@ int engine_policy_change(const char *dir, const struct engine_policy_change *cha
 		r = lock_dir(dir, &lock, e);
 	if (r == 0)
 		r = real_file(dir, &dirfd, &name, e);
-	if (r < 0)
+	if (r < 0 || !name)
 		return r;
 	r = fs_read_at(dirfd, name, POLICY_BYTES_MAX, &text, &missing);
 	if (r < 0 && r != -ENOENT) {

@@ -448,7 +448,7 @@ int layer_unpack_verb(const struct json *request, struct json **ret, struct err 
 	if (r == 0)
 		r = confine(&q, growing, &u, e);
 	/* A failure of confining ends the process, threads that wait included. */
-	if (r < 0)
+	if (r < 0 || !u)
 		return r;
 	r = layer_unpack_run(u, &stats, e);
 	layer_unpack_free(u);
