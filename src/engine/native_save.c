@@ -335,7 +335,7 @@ static int pack(const struct image_store *store, const struct sandbox *s, const 
 	trees[0].secret = &o->root.secret;
 	trees[0].if_filled = &o->root.if_filled;
 	trees[1].fd = home;
-	trees[1].prefix = NATIVE_HOME + 1;
+	trees[1].prefix = &NATIVE_HOME[1];
 	trees[1].leave_out = &o->home.leave_out;
 	trees[1].secret = &o->home.secret;
 	trees[1].if_filled = &o->home.if_filled;
