@@ -5,6 +5,7 @@
 # the template, and from what is left on disk.
 
 load ../lib/common
+load ../lib/cli
 load ../lib/agents
 
 # The newest is not always complete in every registry; tests/setup-agents.sh has the same.
