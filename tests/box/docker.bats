@@ -167,6 +167,7 @@ same() {
 @test "signals to the client end the program as they would with ward" {
 	docker sandbox create -q --name box -t host shell
 	for signal in TERM INT; do
+		rm -f out
 		docker sandbox exec box sh -c 'trap "echo got-it; exit 7" TERM INT; echo up; while :; do sleep 0.1; done' >out 2>err &
 		local client=$! code=0
 		# What the program wrote is here: from now on the client passes signals on.
