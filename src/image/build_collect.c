@@ -309,9 +309,10 @@ static int left_out(const char *path, struct err *e)
 static int put_source(struct collect *c, const char *path, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
-	bool ignored = *path && dockerignore_matches(&c->tree.ignore, path);
 	uint64_t before = c->entries;
 	auto_close int what = -1, fd = -1;
+	auto_free char *real = NULL;
+	bool ignored;
 	struct stat st;
 	int r;
 
@@ -328,9 +329,15 @@ static int put_source(struct collect *c, const char *path, struct err *e)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return fail_errno(path, e);
+	/* A link is no way around .dockerignore: what it leads to is judged, too. */
+	r = build_tree_real(&c->tree, path, &real, e);
+	if (r < 0)
+		return r;
+	ignored = (*path && dockerignore_matches(&c->tree.ignore, path)) ||
+		  (*real && dockerignore_matches(&c->tree.ignore, real));
 	if (S_ISDIR(st.st_mode)) {
 		c->dirs++;
-		r = walk(c, fd, path, e);
+		r = walk(c, fd, real, e);
 		/* An exception may have brought something in it back. */
 		return r == 0 && ignored && c->entries == before ? left_out(path, e) : r;
 	}

@@ -19,7 +19,7 @@
 
 /* --- build_match.c ---------------------------------------------------------------------------- */
 
-enum { BUILD_MATCHES_MAX = 65536, BUILD_DEPTH_MAX = 256 };
+enum { BUILD_MATCHES_MAX = 65536, BUILD_DEPTH_MAX = 256, BUILD_LINKS_MAX = 40 };
 
 struct build_tree {
 	int fd;
@@ -30,6 +30,8 @@ struct build_tree {
 };
 /* Open a path of the tree; links on the way and at its end are followed within it. */
 int build_tree_open(const struct build_tree *t, const char *path, int flags, struct err *e);
+/* Where a path of the tree leads, without links; "" is the tree itself. Owned by the caller. */
+int build_tree_real(const struct build_tree *t, const char *path, char **ret, struct err *e);
 /*
  * What a source of COPY means: clean relative paths, sorted; "." is the tree itself.  Without
  * wildcards that is the path itself, whether or not it exists.  ".." is ERR_REFUSED, a pattern that

@@ -74,6 +74,54 @@ static char *below(const char *dir, const char *name)
 	return *dir ? fs_join(dir, name) : xstrdup(name);
 }
 
+static void replace(char **s, char *by)
+{
+	free(*s);
+	*s = by;
+}
+
+int build_tree_real(const struct build_tree *t, const char *path, char **ret, struct err *e)
+{
+	auto_free char *done = xstrdup("");
+	auto_free char *rest = xstrdup(path);
+	unsigned links = 0;
+
+	while (*rest) {
+		size_t n = strcspn(rest, "/");
+		auto_free char *name = xstrndup(rest, n);
+		auto_free char *later = xstrdup(rest + n + (rest[n] == '/'));
+		auto_free char *at = below(done, name);
+		char target[PATH_MAX];
+		char *slash;
+		ssize_t got;
+
+		if (n == 0 || strcmp(name, ".") == 0) {
+			replace(&rest, steal(&later));
+			continue;
+		}
+		if (strcmp(name, "..") == 0) {
+			slash = strrchr(done, '/');
+			*(slash ? slash : done) = '\0';
+			replace(&rest, steal(&later));
+			continue;
+		}
+		got = readlinkat(t->fd, at, target, sizeof(target) - 1);
+		if (got < 0) {
+			replace(&done, steal(&at));
+			replace(&rest, steal(&later));
+			continue;
+		}
+		target[got] = '\0';
+		if (++links > BUILD_LINKS_MAX)
+			return err_set(e, ERR_INPUT, -ELOOP, "too many links");
+		if (target[0] == '/')
+			done[0] = '\0';
+		replace(&rest, xasprintf("%s/%s", target, later));
+	}
+	*ret = steal(&done);
+	return 0;
+}
+
 /* One component more, of each of the directories in *paths. */
 static int descend(const struct build_tree *t, const char *component, struct strv *paths,
 		   struct err *e)

@@ -251,6 +251,17 @@ assert_no_leftovers() {
 	printf 'FROM %s\nCOPY node_modules /c/\n' "$SMALL" >df
 	run -125 ward template build -t mine:1 -f - "$TEST_DIR/context" <df
 	assert_output_has ".dockerignore"
+	# Nor is a link a way around it; what is kept is found through one.
+	printf 'sub/gone.log\nnode_modules\n' >"$TEST_DIR/context/.dockerignore"
+	ln -s sub/gone.log "$TEST_DIR/context/to-file"
+	ln -s ./inside/../node_modules "$TEST_DIR/context/to-dir"
+	for name in to-file to-dir to-dir/x inside/gone.log; do
+		printf 'FROM %s\nCOPY %s /c/\n' "$SMALL" "$name" >df
+		run -125 ward template build -t mine:1 -f - "$TEST_DIR/context" <df
+		assert_output_has "it is left out of the context"
+	done
+	printf 'FROM %s\nCOPY inside /c/\n' "$SMALL" | build
+	assert_equal "$(built 'ls /c')" "$(printf 'kept\nlink')"
 	# A link within the context is followed.
 	rm "$TEST_DIR/context/.dockerignore"
 	printf 'FROM %s\nCOPY inside/kept /c/\n' "$SMALL" | build
