@@ -38,7 +38,7 @@ char *package_url_rule(const char *url)
 		return NULL;
 	}
 	end = host + strcspn(host, "/?#");
-	if (end == host || memchr(host, '@', (size_t)(end - host)))
+	if (strpbrk(end, "?#") || end == host || memchr(host, '@', (size_t)(end - host)))
 		return NULL;
 	for (const char *p = host; p < end; p++)
 		if (*p <= ' ' || *p > '~' || strchr("\"'\\`$,", *p))
@@ -47,6 +47,24 @@ char *package_url_rule(const char *url)
 	if (colon && !memchr(colon, ']', (size_t)(end - colon)))
 		return xstrndup(host, (size_t)(end - host));
 	return xasprintf("%.*s:%s", (int)(end - host), host, port);
+}
+
+void package_certificates(const char *text, size_t n, struct buf *out)
+{
+	static const char begin[] = "-----BEGIN CERTIFICATE-----";
+	static const char end[] = "-----END CERTIFICATE-----";
+	const char *stop = text + n;
+
+	for (const char *at = text; (at = memmem(at, (size_t)(stop - at), begin, strlen(begin)));) {
+		const char *last = memmem(at, (size_t)(stop - at), end, strlen(end));
+
+		if (!last)
+			return;
+		last += strlen(end);
+		buf_add(out, at, (size_t)(last - at));
+		buf_putc(out, '\n');
+		at = last;
+	}
 }
 
 /* ${NAME} from env; an unknown one stays, as with npm. */

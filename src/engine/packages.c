@@ -183,8 +183,8 @@ static int add_source(struct engine_packages *p, const struct apt_source *s, str
 	int r;
 
 	if (!rule) {
-		auto_free char *host =
-			text_escaped(strchr(s->uri, '@') ? "its address has a password" : s->uri);
+		auto_free char *host = text_escaped(
+			strpbrk(s->uri, "@?") ? "its address has a password or a query" : s->uri);
 
 		strv_addf(&p->left_out, "apt: a source of %s is left out: %s", s->suite, host);
 		return 0;
@@ -297,7 +297,7 @@ static void add_certificates(struct engine_packages *p)
 
 		if (!text_ends(files.v[i], ".crt") || read_file(files.v[i], &text, NULL) < 0)
 			continue;
-		buf_add(add_file(p, files.v[i]), text.data, text.len);
+		package_certificates(buf_str(&text), text.len, add_file(p, files.v[i]));
 		p->own_ca = true;
 	}
 }
@@ -356,7 +356,7 @@ static int add_npm(struct engine_packages *p, const char *home, struct err *e)
 		buf_puts(&ca, c.ca);
 	if (ca.len) {
 		buf_printf(&text, "cafile=" NPM_CA "\n");
-		buf_add(add_file(p, NPM_CA), ca.data, ca.len);
+		package_certificates(buf_str(&ca), ca.len, add_file(p, NPM_CA));
 	}
 	if (c.insecure)
 		buf_puts(&text, "strict-ssl=false\n");
@@ -368,7 +368,9 @@ static int add_npm(struct engine_packages *p, const char *home, struct err *e)
 		auto_free char *key = text_escaped(c.bad.v[i]);
 
 		strv_addf(&p->left_out,
-			  "npm: '%s' is left out: it has a password, or is no http address", key);
+			  "npm: '%s' is left out: it has a password or a query, or is no http "
+			  "address",
+			  key);
 	}
 	return 0;
 }

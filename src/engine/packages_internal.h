@@ -55,10 +55,16 @@ void npm_config_parse(const char *text, size_t n, char *const *env, struct npm_c
 /* The same for variables npm_config_KEY. */
 void npm_config_env(char *const *env, struct npm_config *c);
 
+/* --- certificates (npm_config.c) ----------------------------------------------------------------
+ */
+
+/* Append the certificates of a PEM file, and nothing else of it: bundles may hold a private key. */
+void package_certificates(const char *text, size_t n, struct buf *out);
+
 /* --- urls --------------------------------------------------------------------------------------
  */
 
-/* "HOST:PORT" of an http or https URL without user and password; NULL: it is none. Owned. */
+/* "HOST:PORT" of an http or https URL without user, password and query; NULL: it is none. Owned. */
 char *package_url_rule(const char *url);
 
 #endif

@@ -147,6 +147,23 @@ static void test_npm(void **state)
 	npm_config_clear(&c);
 }
 
+static void test_certificates(void **state)
+{
+#define CERTIFICATE(x) "-----BEGIN CERTIFICATE-----\n" x "\n-----END CERTIFICATE-----"
+	static const char text[] = "subject=/CN=a\n" CERTIFICATE(
+		"AAAA") "\n-----BEGIN PRIVATE KEY-----\n"
+			"SECRET\n-----END PRIVATE KEY-----\n" CERTIFICATE(
+				"BBBB") "\n-----BEGIN CERTIFICATE-----\nhalf";
+	struct buf out = BUF_INIT;
+
+	(void)state;
+	package_certificates(text, strlen(text), &out);
+	assert_string_equal(buf_str(&out), CERTIFICATE("AAAA") "\n" CERTIFICATE("BBBB") "\n");
+	buf_free(&out);
+	package_certificates("", 0, &out);
+	assert_int_equal(out.len, 0);
+}
+
 static void test_url_rule(void **state)
 {
 	static const struct {
@@ -159,6 +176,8 @@ static void test_url_rule(void **state)
 		{ "http://[::1]:80/", "[::1]:80" },
 		{ "http://[::1]/", "[::1]:80" },
 		{ "http://u:p@a.example/", NULL },
+		{ "https://a.example/npm/?token=secret", NULL },
+		{ "https://a.example?token=secret", NULL },
 		{ "http://", NULL },
 		{ "http:///x", NULL },
 		{ "http://a b/", NULL },
@@ -181,9 +200,10 @@ static void test_url_rule(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines), cmocka_unit_test(test_deb822),
-		cmocka_unit_test(test_which), cmocka_unit_test(test_apt_config),
-		cmocka_unit_test(test_npm),   cmocka_unit_test(test_url_rule),
+		cmocka_unit_test(test_lines),	 cmocka_unit_test(test_deb822),
+		cmocka_unit_test(test_which),	 cmocka_unit_test(test_apt_config),
+		cmocka_unit_test(test_npm),	 cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_url_rule),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
