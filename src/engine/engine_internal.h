@@ -25,6 +25,11 @@ enum { NATIVE_PROXY_PORT = 3128 };
 /* Where ward-init or ward-proxy is; ERR_HOST when it is nowhere. Owned by the caller. */
 int native_helper(const char *name, char **ret, struct err *e);
 
+/* In a child of box_run_mapped or box_run_on_tree: run a helper, and leave its answer in a file. */
+int native_job_run(const struct image_job *job, int result_fd, struct err *e);
+/* Afterwards, in the parent: the answer from the start of that file. */
+int native_job_result(int result_fd, struct json **ret, struct err *e);
+
 /*
  * The box configuration of a spec: ids, layers or host binds, the agent's own directory, seeds and
  * the git identity. dir is the sandbox's directory (it need not exist for a dry run). Consumes

@@ -25,7 +25,7 @@
 #include "base/text.h"
 #include "engine/build_internal.h"
 
-enum { RESULT_MAX = 64 << 10, LOG_MAX = 4 << 20, HISTORY_MAX = 4096, GRACE_SECONDS = 2 };
+enum { LOG_MAX = 4 << 20, HISTORY_MAX = 4096, GRACE_SECONDS = 2 };
 #define STEP_FILE "/dev/ward-step"
 #define APT_FILE  "/dev/ward-apt.conf"
 #define PROXY_URL "http://127.0.0.1:3128"
@@ -233,24 +233,13 @@ static int run_on_tree(int root_fd, void *arg, struct err *e)
 {
 	const struct on_tree *t = arg;
 	const int fds[] = { root_fd, t->fd, t->program };
-	auto_json result = NULL;
-	auto_buf text = BUF_INIT;
-	int r = image_helper_run(&(struct image_job){ .helper = "/proc/self/fd/5",
-						      .verb = t->verb,
-						      .request = t->request,
-						      .fds = fds,
-						      .nfds = ARRAY_SIZE(fds) },
-				 &result, e);
 
-	if (r < 0)
-		return r;
-	json_write(result, false, &text);
-	r = fs_write_all(t->result, text.data, text.len);
-	if (r < 0) {
-		errno = -r;
-		return err_sys(e, "helper: its result");
-	}
-	return 0;
+	return native_job_run(&(struct image_job){ .helper = "/proc/self/fd/5",
+						   .verb = t->verb,
+						   .request = t->request,
+						   .fds = fds,
+						   .nfds = ARRAY_SIZE(fds) },
+			      t->result, e);
 }
 
 int build_step_helper(struct build *b, const struct build_step *p, const char *verb,
@@ -261,7 +250,6 @@ int build_step_helper(struct build *b, const struct build_step *p, const char *v
 	struct on_tree t = {
 		.verb = verb, .request = request, .fd = fd, .program = program, .result = result
 	};
-	auto_buf text = BUF_INIT;
 	int r;
 
 	if (program < 0 || result < 0)
@@ -269,10 +257,7 @@ int build_step_helper(struct build *b, const struct build_step *p, const char *v
 	r = box_run_on_tree(&b->ids, &p->layers, p->box.dir, run_on_tree, &t, e);
 	if (r < 0 || !ret)
 		return r;
-	if (lseek(result, 0, SEEK_SET) < 0)
-		return err_sys(e, "helper: its result");
-	r = fs_read_fd(result, RESULT_MAX, &text, e);
-	return r < 0 ? r : json_parse(buf_str(&text), text.len, ret, e);
+	return native_job_result(result, ret, e);
 }
 
 /* --- RUN -------------------------------------------------------------------------------------- */

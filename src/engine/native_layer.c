@@ -15,8 +15,6 @@
 #include "engine/engine_internal.h"
 #include "image/image.h"
 
-enum { RESULT_MAX = 64 << 10 };
-
 /* In a child that is root of the box's ids. */
 struct packing {
 	const struct json *request;
@@ -30,33 +28,13 @@ static int run_packing(void *arg, struct err *e)
 	const struct packing *p = arg;
 	/* Its path may lead through directories of ids that this namespace does not have. */
 	auto_free char *helper = xasprintf("/proc/self/fd/%zu", 3 + p->nfds - 1);
-	auto_json result = NULL;
-	auto_buf text = BUF_INIT;
-	int r = image_helper_run(&(struct image_job){ .helper = helper,
-						      .verb = "pack",
-						      .request = p->request,
-						      .fds = p->fds,
-						      .nfds = p->nfds },
-				 &result, e);
 
-	if (r < 0)
-		return r;
-	json_write(result, false, &text);
-	r = fs_write_all(p->result, text.data, text.len);
-	if (r < 0) {
-		errno = -r;
-		return err_sys(e, "layer: its result");
-	}
-	return 0;
-}
-
-static int read_result(int fd, struct json **ret, struct err *e)
-{
-	auto_buf text = BUF_INIT;
-	int r = lseek(fd, 0, SEEK_SET) < 0 ? err_sys(e, "layer: its result")
-					   : fs_read_fd(fd, RESULT_MAX, &text, e);
-
-	return r == 0 ? json_parse(buf_str(&text), text.len, ret, e) : r;
+	return native_job_run(&(struct image_job){ .helper = helper,
+						   .verb = "pack",
+						   .request = p->request,
+						   .fds = p->fds,
+						   .nfds = p->nfds },
+			      p->result, e);
 }
 
 int native_layer_pack(const struct image_store *s, const struct box_ids *ids,
@@ -86,6 +64,6 @@ int native_layer_pack(const struct image_store *s, const struct box_ids *ids,
 	fds[n + 1] = program;
 	r = box_run_mapped(ids, run_packing, &p, e);
 	if (r == 0)
-		r = read_result(memory, &result, e);
+		r = native_job_result(memory, &result, e);
 	return r == 0 ? image_pack_commit(&file, result, ret, e) : r;
 }

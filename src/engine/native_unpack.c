@@ -66,28 +66,16 @@ static int place(void *arg, struct err *e)
 	const bool growing = p->layer->growing > 0;
 	const int fds[] = { p->blob, p->root, growing ? p->layer->counter : p->helper, p->helper };
 	auto_json request = request_of(p);
-	auto_json result = NULL;
-	auto_buf text = BUF_INIT;
 	const struct image_job job = { .helper = growing ? "/proc/self/fd/6" : "/proc/self/fd/5",
 				       .name = "ward-image",
 				       .verb = "unpack",
 				       .request = request,
 				       .fds = fds,
 				       .nfds = growing ? 4 : 3 };
-	int r;
 
 	if (fchown(p->root, 0, 0) < 0 || fchmod(p->root, 0755) < 0)
 		return err_sys(e, "layer: its directory");
-	r = image_helper_run(&job, &result, e);
-	if (r < 0)
-		return r;
-	json_write(result, false, &text);
-	r = fs_write_all(p->result, text.data, text.len);
-	if (r < 0) {
-		errno = -r;
-		return err_sys(e, "layer: its result");
-	}
-	return 0;
+	return native_job_run(&job, p->result, e);
 }
 
 /* Into the directory `part`, which is there and has an empty fs. */
