@@ -18,8 +18,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
@@ -37,6 +42,7 @@ struct omission {
 struct omissions {
 	struct omission root;
 	struct omission home;
+	struct strv layers; /* of the image: directories */
 };
 
 static void omissions_clear(struct omissions *o)
@@ -48,6 +54,7 @@ static void omissions_clear(struct omissions *o)
 		strv_free(&both[i]->secret);
 		strv_free(&both[i]->if_filled);
 	}
+	strv_free(&o->layers);
 }
 
 static const char *const root_left_out[] = {
@@ -287,6 +294,8 @@ static int add_plan(struct engine_context *c, const struct sandbox *s,
 		r = box_plan_make(b, &plan, e);
 	for (size_t i = 0; r == 0 && i < plan.nops; i++)
 		add_op(o, &plan.ops[i]);
+	if (r == 0)
+		strv_extend(&o->layers, &b->layers);
 	box_plan_clear(&plan);
 	box_config_free(b);
 	return r;
@@ -303,6 +312,85 @@ static int find_omissions(struct engine_context *c, const struct sandbox *s,
 	add_list(&o->home.leave_out, "", home_left_out, ARRAY_SIZE(home_left_out));
 	add_list(&o->home.secret, "", home_secrets, ARRAY_SIZE(home_secrets));
 	return r == 0 ? add_agents(c, l->kit, o, e) : r;
+}
+
+/* --- links of the image -----------------------------------------------------------------------
+ *
+ * What must stay out is known by its path.  An image that has a link on the way there would make it
+ * another one, which the directories of the sandbox alone do not tell.  (With a link in the place
+ * of a directory that Ward mounts something on, no box starts.)
+ */
+
+struct lookup {
+	const struct omissions *o;
+	int *layers;
+	size_t n;
+};
+
+/* Is a directory above the path, or with `itself` the path, a link in that layer? */
+static bool leads_over_link(int layer, const char *path, bool itself, char *ret, size_t size)
+{
+	for (const char *end = strchr(path, '/'); end || itself;
+	     end = end ? strchr(end + 1, '/') : NULL) {
+		auto_close int fd = -1;
+		struct stat st;
+
+		snprintf(ret, size, "%.*s", end ? (int)(end - path) : (int)strlen(path), path);
+		fd = fs_open_beneath(layer, ret, O_PATH | O_NOFOLLOW, 0);
+		if (fd < 0)
+			return false;
+		if (fstat(fd, &st) == 0 && S_ISLNK(st.st_mode))
+			return true;
+		if (!end)
+			return false;
+	}
+	return false;
+}
+
+/* In a child that may look into directories of the box's ids. */
+static int look_for_links(void *arg, struct err *e)
+{
+	const struct lookup *l = arg;
+	const struct strv *secret = &l->o->root.secret;
+	char at[PATH_MAX];
+
+	for (size_t i = 0; i < l->n; i++) {
+		bool found = false;
+
+		/* A file of Ward's own replaces a link; what programs keep in root's home follows
+		 * it. */
+		for (size_t k = 0; k < secret->n && !found; k++)
+			found = leads_over_link(l->layers[i], secret->v[k],
+						text_starts(secret->v[k], "root/"), at, sizeof(at));
+		if (found) {
+			auto_free char *shown = text_escaped(at);
+
+			return err_set(
+				e, ERR_REFUSED, -ELOOP,
+				"its image has a link at /%.200s, so what is secret cannot be told "
+				"from the rest",
+				shown);
+		}
+	}
+	return 0;
+}
+
+static int check_links(const struct omissions *o, const struct box_ids *ids, struct err *e)
+{
+	struct lookup l = { .o = o, .layers = xcalloc(o->layers.n + 1, sizeof(int)) };
+	int r = 0;
+
+	for (; l.n < o->layers.n && r == 0; l.n += r == 0) {
+		l.layers[l.n] = open(o->layers.v[l.n], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (l.layers[l.n] < 0)
+			r = err_sys(e, "%s", o->layers.v[l.n]);
+	}
+	if (r == 0)
+		r = box_run_mapped(ids, look_for_links, &l, e);
+	while (l.n > 0)
+		close(l.layers[--l.n]);
+	free(l.layers);
+	return r;
 }
 
 /* --- the layer and the image ------------------------------------------------------------------ */
@@ -404,6 +492,8 @@ static int save_locked(struct engine_context *c, const struct sandbox *s,
 		if (c->say)
 			c->say(c->say_arg, ENGINE_SAY_PROGRESS, "writing a layer");
 		r = find_omissions(c, s, l, &o, e);
+		if (r == 0)
+			r = check_links(&o, &ids, e);
 		if (r == 0)
 			r = pack(&store, s, &ids, &o, &ret->layer, e);
 		omissions_clear(&o);

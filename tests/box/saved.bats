@@ -252,6 +252,32 @@ last_names() {
 	done
 }
 
+@test "an image whose links move what is secret is not saved from, and others are" {
+	local link
+	for link in root/.claude=/opt root/.config=../opt etc/mtab=/opt; do
+		rm -rf layer
+		mkdir -p "layer/$(dirname "${link%=*}")"
+		ln -s "${link#*=}" "layer/${link%=*}"
+		tar -C layer --owner=0 --group=0 -cf "$TEST_DIR/link.tar" .
+		rm -rf "$TEST_DIR/images/linked"
+		python3 "$WARD_REPO/tests/lib/mkimage.py" "$TEST_DIR/images/linked" latest "$TEST_DIR/small.tar" \
+			"$TEST_DIR/link.tar" >/dev/null
+		IMAGE="oci:$TEST_DIR/images/linked" box a
+		ward stop a
+		run ward template save a example.com/linked:1
+		case $link in
+		etc/*)
+			assert_status 0
+			;;
+		*)
+			assert_status 125
+			assert_output_has "sandbox 'a': its image has a link at /${link%=*}, so"
+			;;
+		esac
+		ward rm -f a
+	done
+}
+
 @test "a hostile sandbox: nothing outside of it is read, and what comes out is harmless" {
 	echo canary-outside >"$TEST_DIR/outside"
 	box a
