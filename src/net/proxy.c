@@ -52,9 +52,7 @@ void proxy_notice(struct proxy *p, const char *target, const char *reason)
 	if (earned > 0) {
 		p->notices = earned > NOTICES_MAX ? NOTICES_MAX : p->notices + (unsigned)earned;
 		if (p->notices > NOTICES_MAX)
-			p->names = names_new();
-		p->stub = stub_new(p);
-		p->notices = NOTICES_MAX;
+			p->notices = NOTICES_MAX;
 		p->notices_at = now;
 	}
 	if (p->notices == 0)

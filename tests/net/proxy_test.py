@@ -27,6 +27,7 @@ import time
 import unittest
 
 LISTEN, RULES, LOG, GO, READY, FAILED, DENIED, TAKEN = range(1, 9)
+ENTRY_DNS = 2
 PUBLIC = "203.0.113.10"  # an address of our own that is nobody's special one
 OTHER = "203.0.113.20"
 WAIT = 20  # seconds until something that must come is given up
@@ -325,6 +326,10 @@ class Proxy:
         self.port = listener.getsockname()[1]
         self.send(LISTEN, 0, [listener.fileno()])
         listener.close()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dns:
+            dns.bind(("127.0.0.1", 0))
+            self.dns_port = dns.getsockname()[1]
+            self.send(LISTEN, ENTRY_DNS, [dns.fileno()])
         self.send_rules(rules_text(rules) if raw_rules is None else raw_rules)
         self.send(LOG, 0, [self.log_file.fileno()])
         self.send(GO)
@@ -371,6 +376,16 @@ class Proxy:
     def connect(self):
         s = socket.create_connection(("127.0.0.1", self.port), timeout=WAIT)
         return s
+
+    def look_up(self, name):
+        """The IPv4 address that its name server gives, or None."""
+        query = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + b"".join(
+            bytes([len(x)]) + x.encode() for x in name.split(".")) + b"\0\0\1\0\1"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(WAIT)
+            s.sendto(query, ("127.0.0.1", self.dns_port))
+            reply = s.recv(4096)
+        return socket.inet_ntoa(reply[-4:]) if struct.unpack(">H", reply[6:8])[0] else None
 
     def wait_exit(self):
         end = time.monotonic() + WAIT
@@ -1153,6 +1168,17 @@ class ProxyTest(unittest.TestCase):
         self.assertEqual(int(status["CapEff"], 16) | int(status["CapPrm"], 16), 0)
 
     # -- limits
+
+    def test_names_outlive_refusals(self):
+        """What an address stands for is not forgotten when something is refused later."""
+        _, proxy = self.web()
+        address = proxy.look_up("allowed.test")
+        self.assertIsNotNone(address)
+        time.sleep(2.1)  # what earns another notice is time, and nothing else
+        self.assertEqual(self.get(proxy, "http://denied.test/")[0], 403)
+        self.assertIsNone(proxy.look_up("denied.test"))
+        self.connect(proxy, f"{address}:443")
+        proxy.wait_record(lambda r: r["host"] == "allowed.test" and r["port"] == 443)
 
     def test_many_connections(self):
         origin, proxy = self.web()
