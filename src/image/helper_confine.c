@@ -14,20 +14,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <openssl/crypto.h>
 #include <signal.h>
-#include <stddef.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/call_filter.h"
 #include "base/compat.h"
 #include "base/mem.h"
 
@@ -115,14 +111,6 @@ static int capabilities(struct err *e)
 
 /* --- system calls ----------------------------------------------------------------------------- */
 
-#if defined(__x86_64__)
-#define FILTER_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define FILTER_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "no seccomp filter for this architecture"
-#endif
-
 static const int calls[] = {
 	SYS_brk,	SYS_clock_gettime,   SYS_close,	       SYS_exit,	   SYS_exit_group,
 	SYS_faccessat,	SYS_faccessat2,	     SYS_fchmod,       SYS_fchmodat,	   SYS_fdatasync,
@@ -136,47 +124,11 @@ static const int calls[] = {
 	SYS_write,	SYS_fgetxattr,	     SYS_flistxattr,   SYS_readlinkat,
 };
 
-/* Allowed without PROT_EXEC in their third argument. */
-static const int memory_calls[] = { SYS_mmap, SYS_mprotect };
-
-enum { FILTER_MAX = 8 + 2 * ARRAY_SIZE(calls) + 5 * ARRAY_SIZE(memory_calls) };
-
-struct program {
-	struct sock_filter code[FILTER_MAX];
-	unsigned short n;
-};
-
-static void emit(struct program *p, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)
-{
-	p->code[p->n++] = (struct sock_filter){ .code = code, .jt = jt, .jf = jf, .k = k };
-}
-
 static int filter(struct err *e)
 {
-	struct program p = { .n = 0 };
-	struct sock_fprog prog = { .filter = p.code };
+	const struct call_table table = { .calls = calls, .ncalls = ARRAY_SIZE(calls) };
 
-	emit(&p, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
-	emit(&p, BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCH, 1, 0);
-	emit(&p, BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
-	emit(&p, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
-	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
-		emit(&p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i], 0, 1);
-		emit(&p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(memory_calls); i++) {
-		emit(&p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)memory_calls[i], 0, 4);
-		/* The low word comes first on the little-endian machines that we build for. */
-		emit(&p, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 16, 0, 0);
-		emit(&p, BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 1, 0);
-		emit(&p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-		emit(&p, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
-	}
-	emit(&p, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
-	prog.len = p.n;
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog) != 0)
-		return err_sys(e, "ward-image: system call filter");
-	return 0;
+	return call_filter_enforce(&table, 1, true, e);
 }
 
 int helper_confine(const struct helper_confine *c, struct err *e)

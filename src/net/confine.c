@@ -19,21 +19,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/landlock.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/call_filter.h"
 #include "base/compat.h"
 #include "base/fs.h"
 #include "base/landlock.h"
@@ -124,14 +120,6 @@ static int landlock(enum confine_role role, struct err *e)
 
 /* --- seccomp --------------------------------------------------------------------------------- */
 
-#if defined(__x86_64__)
-#define FILTER_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define FILTER_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "no seccomp filter for this architecture"
-#endif
-
 /* Allowed whatever their arguments are: an event loop over sockets that are there already. */
 static const int plain_calls[] = {
 	SYS_accept4,	   SYS_brk,
@@ -168,95 +156,23 @@ static const int proxy_calls[] = {
 #endif
 };
 
-/* Allowed when an argument passes a test on its low 32 bits. */
-static const struct checked_call {
-	int nr;
-	unsigned arg;
-	uint32_t mask;	   /* of these bits */
-	uint32_t equal[2]; /* the argument is one of the two */
-} checked_calls[] = {
-	{ SYS_mmap, 2, PROT_EXEC, { 0, 0 } },
-	{ SYS_mprotect, 2, PROT_EXEC, { 0, 0 } },
-	/* The proxy's alone, and so the last one. */
-	{ SYS_socket, 0, UINT32_MAX, { AF_INET, AF_INET6 } },
+static const struct call_check proxy_checks[] = {
+	{ SYS_socket, 0, UINT32_MAX, AF_INET },
+	{ SYS_socket, 0, UINT32_MAX, AF_INET6 },
 };
-
-enum {
-	FILTER_MAX = 8 + 2 * (ARRAY_SIZE(plain_calls) + ARRAY_SIZE(proxy_calls)) +
-		     8 * ARRAY_SIZE(checked_calls)
-};
-
-struct program {
-	struct sock_filter code[FILTER_MAX];
-	unsigned short n;
-};
-
-static void emit(struct program *p, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)
-{
-	p->code[p->n++] = (struct sock_filter){ .code = code, .jt = jt, .jf = jf, .k = k };
-}
-
-static void load(struct program *p, size_t offset)
-{
-	emit(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
-}
-
-static void give(struct program *p, uint32_t action)
-{
-	emit(p, BPF_RET | BPF_K, action, 0, 0);
-}
-
-static void allow(struct program *p, const int *calls, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		emit(p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i], 0, 1);
-		give(p, SECCOMP_RET_ALLOW);
-	}
-}
-
-static void allow_checked(struct program *p, const struct checked_call *c)
-{
-	/* The low word comes first on the little-endian machines that we build for. */
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)c->nr, 0, 6);
-	load(p, offsetof(struct seccomp_data, args) + 8 * c->arg);
-	emit(p, BPF_ALU | BPF_AND | BPF_K, c->mask, 0, 0);
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, c->equal[0], 2, 0);
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, c->equal[1], 1, 0);
-	give(p, SECCOMP_RET_ERRNO | EPERM);
-	give(p, SECCOMP_RET_ALLOW);
-}
-
-/* A list of comparisons: the set is small, and sockets spend their time elsewhere. */
-static void build_filter(struct program *p, enum confine_role role)
-{
-	size_t checked = ARRAY_SIZE(checked_calls) - (role == CONFINE_PROXY ? 0 : 1);
-
-	load(p, offsetof(struct seccomp_data, arch));
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCH, 1, 0);
-	give(p, SECCOMP_RET_KILL_PROCESS);
-	load(p, offsetof(struct seccomp_data, nr));
-	allow(p, plain_calls, ARRAY_SIZE(plain_calls));
-	if (role == CONFINE_PROXY)
-		allow(p, proxy_calls, ARRAY_SIZE(proxy_calls));
-	for (size_t i = 0; i < checked; i++)
-		allow_checked(p, &checked_calls[i]);
-	/* Starting a program is never a mistake of ours. */
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 1, 0);
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 1);
-	give(p, SECCOMP_RET_KILL_PROCESS);
-	give(p, SECCOMP_RET_ERRNO | EPERM);
-}
 
 static int filter_calls(enum confine_role role, struct err *e)
 {
-	struct program p = { .n = 0 };
-	struct sock_fprog prog = { .filter = p.code };
+	static const struct call_table tables[] = {
+		{ .calls = plain_calls, .ncalls = ARRAY_SIZE(plain_calls) },
+		/* The proxy's alone. */
+		{ .calls = proxy_calls,
+		  .ncalls = ARRAY_SIZE(proxy_calls),
+		  .checks = proxy_checks,
+		  .nchecks = ARRAY_SIZE(proxy_checks) },
+	};
 
-	build_filter(&p, role);
-	prog.len = p.n;
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) != 0)
-		return err_sys(e, "cannot install its system call filter");
-	return 0;
+	return call_filter_enforce(tables, role == CONFINE_PROXY ? 2 : 1, false, e);
 }
 
 int confine_final(enum confine_role role, struct err *e)

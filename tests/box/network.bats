@@ -530,3 +530,25 @@ except OSError as e:
 @test "inspect says that everything is captured" {
 	lab_ward inspect lab | jq -e '.[0].enforcement.capture == { "ipv4": true, "ipv6": true, "reason": null }'
 }
+
+# --- images -------------------------------------------------------------------------------------
+
+@test "template pull: the registry's name is looked up, and TLS spoken, by a program that is confined" {
+	mkdir -p "$LAB/registry" "$LAB/home/.config/ward"
+	nsenter -t "$LAB_NET" -n -- python3 "$WARD_REPO/tests/lib/registry.py" serve "$LAB/registry" \
+		--address 203.0.113.40 --port 5000 --tls "$LAB/cert.pem" "$LAB/key.pem" </dev/null >/dev/null 2>&1 3>&- &
+	local server=$!
+	wait_for test -s "$LAB/registry/port"
+	echo "registries: {raw.test:5000: {ca: $LAB/ca.pem}}" >"$LAB/home/.config/ward/config.yaml"
+	run lab_ward template pull -q raw.test:5000/x/img:v1
+	kill "$server"
+	rm "$LAB/home/.config/ward/config.yaml"
+	[ "$status" -eq 0 ] || fail "$output"
+	lab_log dns | grep -qx 'raw.test 1'
+	lab_log dns | grep -qx 'raw.test 28'
+	run lab_ward template pull -q nowhere.test/x/img:v1
+	assert_status 125
+	assert_output_has "its name cannot be resolved"
+	lab_log dns | grep -qx 'nowhere.test 1'
+	lab_ward template rm raw.test:5000/x/img:v1
+}

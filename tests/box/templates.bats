@@ -281,11 +281,16 @@ part_has_begun() {
 	serve a
 	mode a stall
 	"$WARD" template pull -q "localhost:$PORT/x/img:v1" </dev/null >/dev/null 2>&1 3>&- &
-	local puller=$! helper
+	local puller=$! helper task
 	wait_for partial_is_large
 	helper=$(pgrep -P "$puller" -x ward-registry)
 	# The positive control: who started it has not.
 	grep -q '^NoNewPrivs:	0$' "/proc/$puller/status"
+	grep -q '^Seccomp:	0$' "/proc/$puller/status"
+	[ "$(find "/proc/$helper/task" -mindepth 1 -maxdepth 1 | wc -l)" -gt 1 ]
+	for task in "/proc/$helper"/task/*; do
+		grep -q '^Seccomp:	2$' "$task/status"
+	done
 	grep -q '^NoNewPrivs:	1$' "/proc/$helper/status"
 	grep -q '^CapEff:	0000000000000000$' "/proc/$helper/status"
 	grep -q '^CapPrm:	0000000000000000$' "/proc/$helper/status"

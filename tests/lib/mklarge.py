@@ -142,11 +142,12 @@ def pack(tar, top, zstd):
     """(descriptor, digest of the archive)"""
     packed = tar + ".packed"
     if zstd:
-        command = ["zstd", "-q", "-3", "-T1", "-c", tar]
+        command = ["zstd", "-q", "-3", "-T1", "-c"]
     else:
-        command = ["pigz", "-n", "-6", "-c", tar] if shutil.which("pigz") else ["gzip", "-n", "-6", "-c", tar]
-    with open(packed, "wb") as f:
-        subprocess.run(command, stdout=f, check=True)
+        command = ["pigz", "-n", "-6", "-c"] if shutil.which("pigz") else ["gzip", "-n", "-6", "-c"]
+    # By descriptor: zstd passes over links.
+    with open(tar, "rb") as source, open(packed, "wb") as f:
+        subprocess.run(command, stdin=source, stdout=f, check=True)
     hex_digest = digest(packed)
     size = os.stat(packed).st_size
     os.rename(packed, os.path.join(top, "blobs/sha256", hex_digest))
