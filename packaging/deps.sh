@@ -10,14 +10,14 @@
 set -euo pipefail
 
 build=(gcc libc6-dev make meson ninja-build pkg-config
-	libcurl4-openssl-dev libjson-c-dev libyaml-dev zlib1g-dev libisal-dev libzstd-dev libssl-dev libseccomp-dev
-	libcmocka-dev)
+	libcurl4-openssl-dev libjson-c-dev libyaml-dev zlib1g-dev libisal-dev libzstd-dev liblzma-dev libbz2-dev
+	libssl-dev libseccomp-dev libcmocka-dev)
 # newuidmap and newgidmap: the mode with a range of ids.
 run=(uidmap)
 test=(bats shellcheck cppcheck clang clang-format-14 clang-tidy pmccabe universal-ctags libcmocka-dev
 	mmdebstrap tmux expect uidmap sudo bubblewrap crun gdb strace git python3 libseccomp-dev
 	iproute2 socat file jq procps curl openssl docker-registry apache2-utils ca-certificates man-db
-	umoci skopeo podman pigz zstd busybox-static zsh dropbear-bin openssh-client bind9-dnsutils
+	umoci skopeo podman pigz zstd xz-utils bzip2 busybox-static zsh dropbear-bin openssh-client bind9-dnsutils
 	netcat-openbsd musl-tools wget)
 
 die() {

@@ -18,12 +18,7 @@
 #include "base/text.h"
 #include "image/layer_internal.h"
 
-enum {
-	CHUNK = 256 << 10,
-	XATTR_NAMES_MAX = 64 << 10,
-	XATTR_DATA_MAX = 96 << 10,
-	HOLE_MIN = 64 << 10, /* a smaller one is written as zeros */
-};
+enum { CHUNK = 256 << 10 };
 
 #define OPAQUE_NAME    ".wh..wh..opq"
 #define OVERLAY_OPAQUE "user.overlay.opaque"
@@ -77,52 +72,9 @@ void layer_emit_sort(struct strv *v)
 		qsort(v->v, v->n, sizeof(*v->v), by_name);
 }
 
-/* One attribute into the space behind `used`; its bytes, or 0 when it is left out. */
-static size_t take_xattr(struct layer_emit *m, int fd, const char *name, size_t used)
-{
-	enum layer_xattr class = layer_xattr_class(name);
-	char *at = m->xattr_data + used;
-	size_t n = strlen(name) + 1;
-	ssize_t len;
-
-	if (class == LAYER_XATTR_DROP || m->nxattrs == TAR_XATTRS_MAX || strchr(name, '=') ||
-	    n + LAYER_CAPABILITY_SIZE > XATTR_DATA_MAX - used)
-		return 0;
-	memcpy(at, name, n);
-	len = fgetxattr(fd, name, at + n, XATTR_DATA_MAX - used - n);
-	if (len < 0)
-		return 0;
-	if (class == LAYER_XATTR_CAPABILITY) {
-		char value[LAYER_CAPABILITY_SIZE];
-
-		if (layer_capability(at + n, (size_t)len, value) < 0)
-			return 0;
-		memcpy(at + n, value, sizeof(value));
-		len = sizeof(value);
-	}
-	m->xattrs[m->nxattrs++] =
-		(struct tar_xattr){ .name = at, .value = at + n, .len = (size_t)len };
-	return n + (size_t)len;
-}
-
-/* Those that a layer may have, sorted. A file system without attributes is none. */
 void layer_emit_xattrs(struct layer_emit *m, int fd)
 {
-	ssize_t n = flistxattr(fd, m->xattr_names, XATTR_NAMES_MAX);
-	auto_strv names = STRV_INIT;
-	size_t used = 0;
-
-	m->nxattrs = 0;
-	for (ssize_t at = 0; at < n; at += (ssize_t)strlen(m->xattr_names + at) + 1)
-		strv_add(&names, m->xattr_names + at);
-	layer_emit_sort(&names);
-	for (size_t i = 0; i < names.n; i++) {
-		size_t took = take_xattr(m, fd, names.v[i], used);
-
-		if (took == 0 && !text_starts(names.v[i], "user.overlay."))
-			m->stats.xattrs++;
-		used += took;
-	}
+	m->stats.xattrs += layer_xattrs_read(&m->xattrs, fd);
 }
 
 char layer_emit_overlay_mark(int fd, const char *name)
@@ -145,8 +97,6 @@ int layer_emit_begin(struct layer_emit *m, const struct layer_pack_request *q, i
 	*m = (struct layer_emit){ .q = q, .path = path, .owner = -1 };
 	m->deadline = now() + q->seconds;
 	m->chunk = xmalloc(CHUNK);
-	m->xattr_names = xmalloc(XATTR_NAMES_MAX);
-	m->xattr_data = xmalloc(XATTR_DATA_MAX);
 	m->pieces = xcalloc(TAR_PIECES_MAX, sizeof(*m->pieces));
 	return layer_deflate_new(out_fd, &m->out, e);
 }
@@ -166,8 +116,7 @@ void layer_emit_clear(struct layer_emit *m)
 	layer_deflate_free(m->out);
 	buf_free(&m->header);
 	free(m->chunk);
-	free(m->xattr_names);
-	free(m->xattr_data);
+	layer_xattrs_clear(&m->xattrs);
 	free(m->pieces);
 }
 
@@ -184,8 +133,8 @@ struct tar_entry layer_emit_describe(const struct layer_emit *m, enum tar_type t
 		.gid = owned ? (uint64_t)m->owner : st->st_gid,
 		.mtime = st->st_mtim.tv_sec,
 		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
-		.xattrs = m->xattrs,
-		.nxattrs = m->nxattrs,
+		.xattrs = m->xattrs.v,
+		.nxattrs = m->xattrs.n,
 	};
 }
 
@@ -238,61 +187,6 @@ int layer_emit_dir(struct layer_emit *m, const char *path, int fd, struct err *e
 
 /* --- the data of a file ----------------------------------------------------------------------- */
 
-static uint64_t pieces_size(const struct layer_emit *m)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < m->npieces; i++)
-		sum += m->pieces[i].size;
-	return sum;
-}
-
-/* The pieces between holes of at least `min` bytes. 0; 1: there are too many; -errno. */
-static int find_pieces(struct layer_emit *m, int fd, off_t size, off_t min)
-{
-	off_t at = 0;
-
-	m->npieces = 0;
-	while (at < size) {
-		struct tar_piece *before = m->npieces ? &m->pieces[m->npieces - 1] : NULL;
-		off_t data = lseek(fd, at, SEEK_DATA);
-
-		if (data < 0 || data >= size)
-			return data < 0 && errno != ENXIO ? -errno : 0;
-		at = lseek(fd, data, SEEK_HOLE);
-		at = at < 0 || at > size ? size : at;
-		if (before && data - (off_t)(before->offset + before->size) < min) {
-			before->size = (uint64_t)at - before->offset;
-			continue;
-		}
-		if (m->npieces == TAR_PIECES_MAX)
-			return 1;
-		m->pieces[m->npieces++] =
-			(struct tar_piece){ (uint64_t)data, (uint64_t)(at - data) };
-	}
-	return 0;
-}
-
-/* Where the file has data, when writing it with holes is worth while. */
-static void look_for_holes(struct layer_emit *m, int fd, const struct stat *st,
-			   struct tar_entry *entry)
-{
-	const uint64_t size = (uint64_t)st->st_size;
-	int r = 1;
-
-	if ((uint64_t)st->st_blocks * 512 < size) {
-		for (off_t min = HOLE_MIN; r == 1; min *= 4)
-			r = find_pieces(m, fd, st->st_size, min);
-		if (r == 0 && size - pieces_size(m) >= HOLE_MIN) {
-			entry->pieces = m->pieces;
-			entry->npieces = m->npieces;
-			return;
-		}
-	}
-	m->pieces[0] = (struct tar_piece){ 0, size };
-	m->npieces = 1;
-}
-
 static int put_range(struct layer_emit *m, int fd, uint64_t offset, uint64_t size, struct err *e)
 {
 	while (size > 0) {
@@ -323,8 +217,11 @@ int layer_emit_data(struct layer_emit *m, int fd, struct tar_entry *entry, const
 	uint64_t stored;
 	int r;
 
-	look_for_holes(m, fd, st, entry);
-	stored = pieces_size(m);
+	if (layer_pieces_find(fd, st, m->pieces, &m->npieces)) {
+		entry->pieces = m->pieces;
+		entry->npieces = m->npieces;
+	}
+	stored = layer_pieces_size(m->pieces, m->npieces);
 	m->stats.bytes += stored;
 	if (entry->size > m->q->bytes || m->stats.bytes > m->q->bytes)
 		return layer_emit_fail(m, ERR_INPUT, -EFBIG, "too large for a layer", e);

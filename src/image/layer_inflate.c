@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * layer_inflate: gzip, zstd or neither, as a stream with bounded memory.
+ * layer_inflate: gzip, zstd or neither, and of archives bzip2 and xz, as a stream with bounded
+ * memory.
  *
- * A gzip file may consist of several members (pigz, stargz) and a zstd file of several frames,
- * skippable ones included; all of them count.  Zeros behind the last gzip member are padding;
- * anything else there is damage.  A zstd window above 32 MiB is refused.
+ * A gzip file may consist of several members (pigz, stargz), so may one of bzip2 and xz, and a zstd
+ * file of several frames, skippable ones included; all of them count.  Zeros behind the last member
+ * are padding; anything else there is damage.  A zstd window above 32 MiB is refused.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,24 +16,37 @@
 
 enum { MAGIC_SIZE = 4, WINDOW_LOG_MAX = 25 };
 
-enum method { METHOD_UNKNOWN, METHOD_NONE, METHOD_GZIP, METHOD_ZSTD };
+enum method {
+	METHOD_UNKNOWN,
+	METHOD_NONE,
+	METHOD_GZIP,
+	METHOD_MORE,
+	METHOD_ZSTD,
+};
 
 struct layer_inflate {
+	bool archive;
 	enum method method;
 	char magic[MAGIC_SIZE]; /* the first bytes, until the method is known; then given out first
 				 */
 	size_t have;
 	size_t given;
 	struct layer_gzip *gzip;
-	bool between; /* gzip: a member is over and no other has begun */
+	struct layer_more *more;
+	bool between; /* gzip and more: a member is over and no other has begun */
 	ZSTD_DStream *zs;
 	size_t zs_wants; /* zstd: 0 at the end of a frame */
 	bool padding;
 };
 
-static int damaged(const char *why, struct err *e)
+static const char *what(const struct layer_inflate *f)
 {
-	return err_set(e, ERR_INPUT, EBADMSG, "layer: %s", why);
+	return f->archive ? "archive" : "layer";
+}
+
+static int damaged(const struct layer_inflate *f, const char *why, struct err *e)
+{
+	return err_set(e, ERR_INPUT, EBADMSG, "%s: %s", what(f), why);
 }
 
 struct layer_inflate *layer_inflate_new(void)
@@ -40,13 +54,43 @@ struct layer_inflate *layer_inflate_new(void)
 	return xcalloc(1, sizeof(struct layer_inflate));
 }
 
+struct layer_inflate *layer_inflate_new_archive(void)
+{
+	struct layer_inflate *f = layer_inflate_new();
+
+	f->archive = true;
+	return f;
+}
+
 void layer_inflate_free(struct layer_inflate *f)
 {
 	if (!f)
 		return;
 	layer_gzip_free(f->gzip);
+	layer_more_free(f->more);
 	ZSTD_freeDStream(f->zs);
 	free(f);
+}
+
+static int choose_more(struct layer_inflate *f, struct err *e)
+{
+	static const unsigned char bzip2[] = { 'B', 'Z', 'h' }, xz[] = { 0xfd, '7', 'z', 'X' };
+	enum layer_more_kind kind = LAYER_MORE_NONE;
+
+	if (memcmp(f->magic, bzip2, sizeof(bzip2)) == 0 && f->magic[3] >= '1' && f->magic[3] <= '9')
+		kind = LAYER_MORE_BZIP2;
+	else if (memcmp(f->magic, xz, sizeof(xz)) == 0)
+		kind = LAYER_MORE_XZ;
+	if (kind == LAYER_MORE_NONE) {
+		f->method = METHOD_NONE;
+		return 0;
+	}
+	if (!layer_more_is_there(kind))
+		return err_set(e, ERR_REFUSED, -ENOTSUP, "archive: this Ward was built without %s",
+			       kind == LAYER_MORE_XZ ? "xz" : "bzip2");
+	f->method = METHOD_MORE;
+	f->more = layer_more_new(kind);
+	return 0;
 }
 
 static int choose(struct layer_inflate *f, struct err *e)
@@ -67,16 +111,19 @@ static int choose(struct layer_inflate *f, struct err *e)
 			mem_oom();
 		if (ZSTD_isError(
 			    ZSTD_DCtx_setParameter(f->zs, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
-			return damaged("zstd cannot be set up", e);
+			return damaged(f, "zstd cannot be set up", e);
 		f->zs_wants = 1;
+	} else if (f->archive && f->have == MAGIC_SIZE) {
+		return choose_more(f, e);
 	} else {
 		f->method = METHOD_NONE;
 	}
 	return 0;
 }
 
-static int step_gzip(struct layer_inflate *f, const char **in, size_t *n, char *out, size_t cap,
-		     size_t *ret, struct err *e)
+/* Of gzip, bzip2 or xz. */
+static int step_member(struct layer_inflate *f, const char **in, size_t *n, char *out, size_t cap,
+		       size_t *ret, struct err *e)
 {
 	int r;
 
@@ -85,16 +132,25 @@ static int step_gzip(struct layer_inflate *f, const char **in, size_t *n, char *
 	if (f->padding) {
 		for (; *n > 0; ++*in, --*n)
 			if (**in != '\0')
-				return damaged("data behind the end of the compressed stream", e);
+				return damaged(f, "data behind the end of the compressed stream",
+					       e);
 		return 0;
 	}
 	if (f->between && *n == 0)
 		return 0;
-	if (f->between)
+	if (f->between && f->gzip)
 		layer_gzip_reset(f->gzip);
-	r = layer_gzip_step(f->gzip, in, n, out, cap, ret);
+	else if (f->between)
+		layer_more_reset(f->more);
+	r = f->gzip ? layer_gzip_step(f->gzip, in, n, out, cap, ret)
+		    : layer_more_step(f->more, in, n, out, cap, ret);
 	f->between = r > 0;
-	return r < 0 ? damaged("the gzip stream is damaged", e) : 0;
+	if (r == -EFBIG)
+		return err_set(e, ERR_INPUT, -EFBIG,
+			       "archive: unpacking it takes more than 80 MiB of memory");
+	return r < 0 ? damaged(f, f->gzip ? "the gzip stream is damaged" : "the stream is damaged",
+			       e)
+		     : 0;
 }
 
 static int step_zstd(struct layer_inflate *f, const char **in, size_t *n, char *out, size_t cap,
@@ -109,7 +165,7 @@ static int step_zstd(struct layer_inflate *f, const char **in, size_t *n, char *
 		return 0;
 	r = ZSTD_decompressStream(f->zs, &to, &from);
 	if (ZSTD_isError(r))
-		return err_set(e, ERR_INPUT, EBADMSG, "layer: the zstd stream is damaged: %s",
+		return err_set(e, ERR_INPUT, EBADMSG, "%s: the zstd stream is damaged: %s", what(f),
 			       ZSTD_getErrorName(r));
 	f->zs_wants = r;
 	*in += from.pos;
@@ -125,7 +181,8 @@ static int step(struct layer_inflate *f, const char **in, size_t *n, char *out, 
 
 	switch (f->method) {
 	case METHOD_GZIP:
-		return step_gzip(f, in, n, out, cap, ret, e);
+	case METHOD_MORE:
+		return step_member(f, in, n, out, cap, ret, e);
 	case METHOD_ZSTD:
 		return step_zstd(f, in, n, out, cap, ret, e);
 	case METHOD_NONE:
@@ -138,7 +195,7 @@ static int step(struct layer_inflate *f, const char **in, size_t *n, char *out, 
 	case METHOD_UNKNOWN:
 		break;
 	}
-	return damaged("no method", e);
+	return damaged(f, "no method", e);
 }
 
 int layer_inflate(struct layer_inflate *f, const char **in, size_t *in_n, char *out, size_t cap,
@@ -180,9 +237,10 @@ int layer_inflate(struct layer_inflate *f, const char **in, size_t *in_n, char *
 
 int layer_inflate_finish(const struct layer_inflate *f, struct err *e)
 {
-	bool complete = f->method == METHOD_NONE || (f->method == METHOD_GZIP && f->between) ||
+	bool complete = f->method == METHOD_NONE ||
+			((f->method == METHOD_GZIP || f->method == METHOD_MORE) && f->between) ||
 			(f->method == METHOD_ZSTD && f->zs_wants == 0) ||
 			(f->method == METHOD_UNKNOWN && f->have == 0);
 
-	return complete ? 0 : damaged("the compressed stream is truncated", e);
+	return complete ? 0 : damaged(f, "the compressed stream is truncated", e);
 }

@@ -5,11 +5,13 @@
  *   layer_name.c     names, whiteouts and attributes: what an entry means; pure
  *   layer_inflate.c  gzip, zstd or neither
  *   layer_gzip_*.c   one member of a gzip file, by ISA-L or by zlib
+ *   layer_more.c     one stream of bzip2 or xz
  *   layer_place.c    makes the files, below one directory and nowhere else
  *   layer_ring.c     the uncompressed archive, from the thread that inflates to those that read
  *   layer_unpack.c   blob -> inflate -> digest, and tar -> place, within budgets
  *   layer_pack.c     directories that a box has filled -> tar, within the same budgets
  *   layer_emit.c     its entries
+ *   layer_attr.c     owners, modes, times, attributes and holes, of both directions
  *   layer_follow.c   where a path leads to, over all directories
  *   layer_links.c    inodes that must be known again
  *   layer_deflate.c  tar -> digest -> gzip -> digest -> file
@@ -70,16 +72,60 @@ int layer_capability(const char *value, size_t n, char ret[static LAYER_CAPABILI
  * nobody's (65534). -EINVAL for what is no id. */
 int layer_owner(uint64_t id, uint32_t count, uint32_t *ret);
 
+/* --- layer_attr.c -----------------------------------------------------------------------------
+ */
+
+struct layer_xattrs {
+	struct tar_xattr v[TAR_XATTRS_MAX];
+	size_t n;
+	char *names, *data;
+};
+void layer_xattrs_clear(struct layer_xattrs *x);
+/* The attributes of an open file that a layer may have, sorted, until the next call; a file system
+ * without attributes is none.  Returns how many are left out. */
+uint64_t layer_xattrs_read(struct layer_xattrs *x, int fd);
+/*
+ * Where a file has data: true when there are holes that are worth while, else *ret_n is one piece,
+ * the whole.  pieces: TAR_PIECES_MAX of them.
+ */
+bool layer_pieces_find(int fd, const struct stat *st, struct tar_piece *pieces, size_t *ret_n);
+uint64_t layer_pieces_size(const struct tar_piece *pieces, size_t n);
+
+/* What a file that is being placed shall be. */
+struct layer_meta {
+	uint32_t uid, gid, mode;
+	struct timespec mtime;
+	bool has_capability;
+	char capability[LAYER_CAPABILITY_SIZE];
+};
+/* ids: see layer_owner, as for the error. */
+int layer_meta_of(const struct tar_entry *entry, uint32_t ids, struct layer_meta *ret);
+/* Set the attributes that the file may have at once; its capabilities are kept for
+ * layer_meta_settle. -errno; those that cannot be set are counted. */
+int layer_meta_xattrs(struct layer_meta *m, int fd, const struct tar_entry *entry,
+		      uint64_t *left_out);
+/* Owner, mode and capabilities, in this order, and behind the data: a change of owner or of content
+ * takes set-id bits and capabilities away. -errno. */
+int layer_meta_settle(const struct layer_meta *m, int fd, bool owners, uint64_t *left_out);
+void layer_meta_time(const struct layer_meta *m, int dir, const char *name);
+void layer_meta_file_time(const struct layer_meta *m, int fd);
+/* Times of directories come last, because every entry in them changes them. -EFBIG. */
+int layer_times_add(struct buf *times, const char *path, const struct layer_meta *m);
+void layer_times_set(struct buf *times, int root, int (*open_dir)(int root, const char *path));
+
 /* --- layer_inflate.c -------------------------------------------------------------------------- */
 
 struct layer_inflate; /* opaque */
 /* By the first bytes: gzip, zstd or nothing. What comes out is pinned by its digest, so a wrong
  * media type does no harm. */
 struct layer_inflate *layer_inflate_new(void);
+/* An archive of somebody's, not a layer: bzip2 and xz, too. */
+struct layer_inflate *layer_inflate_new_archive(void);
 void layer_inflate_free(struct layer_inflate *f); /* takes NULL */
 /*
  * Take bytes from *in (advanced) and fill at most `cap` bytes of out. *ret_n == 0: all input was
- * taken and nothing is pending. -EBADMSG for a damaged stream.
+ * taken and nothing is pending. -EBADMSG for a damaged stream, -ENOTSUP for what Ward was built
+ * without, -EFBIG when it would take too much memory.
  */
 int layer_inflate(struct layer_inflate *f, const char **in, size_t *in_n, char *out, size_t cap,
 		  size_t *ret_n, struct err *e);
@@ -97,6 +143,19 @@ void layer_gzip_reset(struct layer_gzip *g);
 /* Take bytes from *in (advanced; *n is how many are left) and fill at most cap bytes of out.
  * 1: the member is over; 0: it goes on; -EBADMSG: it is damaged. */
 int layer_gzip_step(struct layer_gzip *g, const char **in, size_t *n, char *out, size_t cap,
+		    size_t *ret_n);
+
+/* --- layer_more.c ----------------------------------------------------------------------------- */
+
+enum layer_more_kind { LAYER_MORE_NONE, LAYER_MORE_BZIP2, LAYER_MORE_XZ };
+/* Was Ward built with it? */
+bool layer_more_is_there(enum layer_more_kind kind);
+struct layer_more; /* opaque; as struct layer_gzip, of a kind that is there */
+struct layer_more *layer_more_new(enum layer_more_kind kind);
+void layer_more_free(struct layer_more *m); /* takes NULL */
+void layer_more_reset(struct layer_more *m);
+/* As layer_gzip_step; -EFBIG: it would take too much memory. */
+int layer_more_step(struct layer_more *m, const char **in, size_t *n, char *out, size_t cap,
 		    size_t *ret_n);
 
 /* --- layer_place.c ---------------------------------------------------------------------------- */
@@ -242,10 +301,7 @@ struct layer_emit {
 	time_t deadline;
 	struct buf header;
 	char *chunk;
-	char *xattr_names;
-	char *xattr_data;
-	struct tar_xattr xattrs[TAR_XATTRS_MAX]; /* of the next entry */
-	size_t nxattrs;
+	struct layer_xattrs xattrs; /* of the next entry */
 	struct tar_piece *pieces;
 	size_t npieces;
 };

@@ -141,7 +141,7 @@ static int put_regular(struct pack *p, const char *name, struct err *e)
 	if (top->has_xwhiteouts && st.st_size == 0 && fgetxattr(fd, OVERLAY_WHITEOUT, NULL, 0) >= 0)
 		return layer_emit_mark(&p->emit, p->path.data, top->path_len, WHITEOUT_PREFIX, name,
 				       e);
-	p->emit.nxattrs = 0;
+	p->emit.xattrs.n = 0;
 	if (st.st_nlink > 1 && layer_links_find(p->links, st.st_dev, st.st_ino, &first)) {
 		entry = layer_emit_describe(&p->emit, TAR_HARDLINK, buf_str(&p->path), &st);
 		entry.link = first;
@@ -167,7 +167,7 @@ static int put_symlink(struct pack *p, const char *name, const struct stat *st, 
 		return layer_emit_fail(&p->emit, ERR_INPUT, -ENAMETOOLONG,
 				       "a link with a target too long", e);
 	target[n] = '\0';
-	p->emit.nxattrs = 0;
+	p->emit.xattrs.n = 0;
 	entry = layer_emit_describe(&p->emit, TAR_SYMLINK, buf_str(&p->path), st);
 	entry.mode = 0777;
 	entry.link = target;
@@ -185,7 +185,7 @@ static int put_other(struct pack *p, const char *name, const struct stat *st, st
 	case S_IFLNK:
 		return put_symlink(p, name, st, e);
 	case S_IFIFO:
-		p->emit.nxattrs = 0;
+		p->emit.xattrs.n = 0;
 		entry = layer_emit_describe(&p->emit, TAR_FIFO, buf_str(&p->path), st);
 		return layer_emit_entry(&p->emit, &entry, e);
 	case S_IFCHR:

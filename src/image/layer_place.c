@@ -17,7 +17,7 @@
  *
  * Invariants: the directory of the last entry is kept open and forgotten whenever a directory is
  * removed; modes and owners are set through descriptors or without following; times of directories
- * come last, because every entry in them changes them.
+ * come last.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,15 +34,6 @@
 
 #define OPAQUE_XATTR "user.overlay.opaque"
 
-/* Names and times of directories that are kept until the end; some 300,000 of them. */
-enum { DIR_TIMES_MAX = 24 << 20 };
-
-struct dir_time {
-	int64_t seconds;
-	uint32_t nanoseconds;
-	uint32_t length; /* of the name that follows, with its NUL */
-};
-
 struct layer_place {
 	int root;
 	uint32_t ids;
@@ -58,12 +49,7 @@ struct layer_place {
 	int file; /* -1: the data of this entry belongs nowhere */
 	uint64_t size;
 	uint64_t at; /* where the next byte would be written */
-	uint32_t uid;
-	uint32_t gid;
-	uint32_t mode;
-	struct timespec mtime;
-	bool has_capability;
-	char capability[LAYER_CAPABILITY_SIZE];
+	struct layer_meta meta;
 };
 
 static int fail(struct err *e, const struct buf *path, int code, const char *why)
@@ -222,80 +208,34 @@ static int parent_of(struct layer_place *p, const struct buf *path, const char *
 
 /* --- attributes ------------------------------------------------------------------------------- */
 
+static int fail_code(struct err *e, const struct buf *path, int r)
+{
+	errno = -r;
+	return r < 0 ? fail_errno(e, path) : 0;
+}
+
 static int owner(struct layer_place *p, const struct tar_entry *entry, struct err *e)
 {
-	if (layer_owner(entry->uid, p->ids, &p->uid) < 0 ||
-	    layer_owner(entry->gid, p->ids, &p->gid) < 0)
+	if (layer_meta_of(entry, p->ids, &p->meta) < 0)
 		return fail(e, &p->name.path, -EINVAL, "its owner is no user id");
-	if (p->ids > 1 && (p->uid != entry->uid || p->gid != entry->gid))
+	if (p->ids > 1 && (p->meta.uid != entry->uid || p->meta.gid != entry->gid))
 		p->stats.owners++;
-	p->has_capability = false;
-	p->mode = entry->mode;
-	p->mtime = (struct timespec){ .tv_sec = entry->mtime, .tv_nsec = entry->mtime_ns };
 	return 0;
 }
 
-/* Attributes that the file may have at once; its capabilities are kept for settle(). */
 static int set_xattrs(struct layer_place *p, int fd, const struct tar_entry *entry, struct err *e)
 {
-	for (size_t i = 0; i < entry->nxattrs; i++) {
-		const struct tar_xattr *x = &entry->xattrs[i];
-		enum layer_xattr class = layer_xattr_class(x->name);
-
-		if (class == LAYER_XATTR_CAPABILITY && entry->type == TAR_FILE &&
-		    layer_capability(x->value, x->len, p->capability) == 0) {
-			p->has_capability = true;
-			continue;
-		}
-		if (class == LAYER_XATTR_KEEP && fsetxattr(fd, x->name, x->value, x->len, 0) == 0)
-			continue;
-		/* A file system without them, or a file that may not have them. */
-		if (class == LAYER_XATTR_KEEP && errno != EOPNOTSUPP && errno != EPERM)
-			return fail_errno(e, &p->name.path);
-		p->stats.xattrs++;
-	}
-	return 0;
+	return fail_code(e, &p->name.path,
+			 layer_meta_xattrs(&p->meta, fd, entry, &p->stats.xattrs));
 }
 
-/* Owner, mode and capabilities, in this order, and behind the data: a change of owner or of content
- * takes set-id bits and capabilities away. */
 static int settle(struct layer_place *p, int fd, struct err *e)
 {
-	if (p->ids > 1 && fchown(fd, p->uid, p->gid) < 0)
-		return fail_errno(e, &p->name.path);
-	if (fchmod(fd, p->mode) < 0)
-		return fail_errno(e, &p->name.path);
-	if (!p->has_capability ||
-	    fsetxattr(fd, "security.capability", p->capability, sizeof(p->capability), 0) == 0)
-		return 0;
-	if (errno != EOPNOTSUPP && errno != EPERM)
-		return fail_errno(e, &p->name.path);
-	p->stats.xattrs++;
-	return 0;
+	return fail_code(e, &p->name.path,
+			 layer_meta_settle(&p->meta, fd, p->ids > 1, &p->stats.xattrs));
 }
 
 /* --- entries ---------------------------------------------------------------------------------- */
-
-/* A time that the file system cannot hold is no loss. */
-static void set_time(const struct layer_place *p, int dir, const char *name)
-{
-	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, p->mtime };
-
-	(void)utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
-}
-
-static int remember_time(struct layer_place *p, struct err *e)
-{
-	const struct buf *path = &p->name.path;
-	const struct dir_time t = { p->mtime.tv_sec, (uint32_t)p->mtime.tv_nsec,
-				    (uint32_t)path->len + 1 };
-
-	if (p->dir_times.len + sizeof(t) + t.length > DIR_TIMES_MAX)
-		return fail(e, path, -EFBIG, "too many directories");
-	buf_add(&p->dir_times, &t, sizeof(t));
-	buf_add(&p->dir_times, buf_str(path), t.length);
-	return 0;
-}
 
 static int put_dir(struct layer_place *p, const struct tar_entry *entry, struct err *e)
 {
@@ -316,7 +256,9 @@ static int put_dir(struct layer_place *p, const struct tar_entry *entry, struct 
 	r = set_xattrs(p, fd, entry, e);
 	if (r == 0)
 		r = settle(p, fd, e);
-	return r < 0 ? r : remember_time(p, e);
+	if (r == 0 && layer_times_add(&p->dir_times, buf_str(&p->name.path), &p->meta) < 0)
+		r = fail(e, &p->name.path, -EFBIG, "too many directories");
+	return r;
 }
 
 /* The way is clear and the directory open. */
@@ -358,10 +300,10 @@ static int put_symlink(struct layer_place *p, const struct tar_entry *entry, str
 	if (dir < 0)
 		return dir;
 	if (symlinkat(entry->link, dir, last) < 0 ||
-	    (p->ids > 1 && fchownat(dir, last, p->uid, p->gid, AT_SYMLINK_NOFOLLOW) < 0))
+	    (p->ids > 1 && fchownat(dir, last, p->meta.uid, p->meta.gid, AT_SYMLINK_NOFOLLOW) < 0))
 		return fail_errno(e, &p->name.path);
 	p->stats.xattrs += entry->nxattrs;
-	set_time(p, dir, last);
+	layer_meta_time(&p->meta, dir, last);
 	return 0;
 }
 
@@ -373,11 +315,11 @@ static int put_fifo(struct layer_place *p, const struct tar_entry *entry, struct
 	if (dir < 0)
 		return dir;
 	/* The umask is 0, and nothing but us is in this directory. */
-	if (mknodat(dir, last, S_IFIFO | (p->mode & 0777), 0) < 0 ||
-	    (p->ids > 1 && fchownat(dir, last, p->uid, p->gid, AT_SYMLINK_NOFOLLOW) < 0))
+	if (mknodat(dir, last, S_IFIFO | (p->meta.mode & 0777), 0) < 0 ||
+	    (p->ids > 1 && fchownat(dir, last, p->meta.uid, p->meta.gid, AT_SYMLINK_NOFOLLOW) < 0))
 		return fail_errno(e, &p->name.path);
 	p->stats.xattrs += entry->nxattrs;
-	set_time(p, dir, last);
+	layer_meta_time(&p->meta, dir, last);
 	return 0;
 }
 
@@ -498,7 +440,6 @@ static int begin(struct layer_place *p, const struct tar_entry *entry, struct er
 
 static int end_file(struct layer_place *p, struct err *e)
 {
-	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, p->mtime };
 	auto_close int fd = steal_fd(&p->file);
 	int r;
 
@@ -506,8 +447,7 @@ static int end_file(struct layer_place *p, struct err *e)
 	if (p->at < p->size && ftruncate(fd, (off_t)p->size) < 0)
 		return fail_errno(e, &p->name.path);
 	r = settle(p, fd, e);
-
-	(void)futimens(fd, times);
+	layer_meta_file_time(&p->meta, fd);
 	return r;
 }
 
@@ -542,23 +482,13 @@ int layer_place_event(struct layer_place *p, const struct tar_event *ev, struct 
 	return 0;
 }
 
+static int open_dir(int root, const char *path)
+{
+	return fs_open_beneath(root, *path ? path : ".", O_RDONLY | O_DIRECTORY, 0);
+}
+
 void layer_place_finish(struct layer_place *p, struct layer_stats *ret)
 {
-	for (size_t at = 0; at < p->dir_times.len;) {
-		struct dir_time t;
-		const char *path = p->dir_times.data + at + sizeof(t);
-		auto_close int fd = -1;
-
-		memcpy(&t, p->dir_times.data + at, sizeof(t));
-		at += sizeof(t) + t.length;
-		/* A later entry may have put something else in its place. */
-		fd = fs_open_beneath(p->root, *path ? path : ".", O_RDONLY | O_DIRECTORY, 0);
-		if (fd >= 0) {
-			const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-							   { t.seconds, t.nanoseconds } };
-
-			(void)futimens(fd, times);
-		}
-	}
+	layer_times_set(&p->dir_times, p->root, open_dir);
 	*ret = p->stats;
 }

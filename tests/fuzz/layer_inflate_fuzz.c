@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layer_inflate_fuzz: a compressed layer. Fed at once and byte by byte it gives the same bytes. */
+/* layer_inflate_fuzz: a compressed archive. Fed at once and byte by byte it gives the same bytes. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ struct outcome {
 
 static struct outcome run(const char *p, size_t size, size_t step)
 {
-	struct layer_inflate *f = layer_inflate_new();
+	struct layer_inflate *f = layer_inflate_new_archive();
 	struct outcome o = { 0 };
 	int r = 0;
 
