@@ -52,6 +52,8 @@ struct build {
 };
 
 void build_say(const struct build *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line about what of a step is not in its layer, unless n is 0. */
+void build_tell_left_out(const struct build *b, uint64_t n, const char *what);
 /* ENV above ARG, as an instruction of the stage sees them. */
 void build_vars(const struct build_stage *s, struct strv *ret);
 int build_expand(const struct build *b, const struct build_stage *s, const char *text, char **ret,

@@ -169,7 +169,7 @@ static int open_spool(const struct build *b, int *ret, struct err *e)
 }
 
 static struct json *collect_request(const struct copy *c, const struct strv *ignore, bool root,
-				    bool add)
+				    bool unpack)
 {
 	static const struct strv none = STRV_INIT;
 	struct json *j = json_object();
@@ -177,15 +177,15 @@ static struct json *collect_request(const struct copy *c, const struct strv *ign
 	json_set_strv(j, "sources", &c->sources);
 	json_set_strv(j, "ignore", ignore ? ignore : &none);
 	json_set_bool(j, "root", root);
-	json_set_bool(j, "archives", add);
+	json_set_bool(j, "unpack", unpack);
 	return j;
 }
 
-static int from_context(struct build *b, const struct copy *c, bool add, struct json **ret,
+static int from_context(struct build *b, const struct copy *c, bool unpack, struct json **ret,
 			struct err *e)
 {
 	const int fds[] = { b->q->context, c->spool };
-	auto_json request = collect_request(c, &b->ignore.patterns, false, add);
+	auto_json request = collect_request(c, &b->ignore.patterns, false, unpack);
 
 	if (b->q->context < 0) {
 		(void)err_set(e, ERR_INPUT, -ENOENT, "there is no context to copy from");
@@ -303,6 +303,8 @@ static int place(struct build *b, struct build_stage *s, const struct dockerfile
 {
 	struct build_step p = { .box = { .dirfd = -1 } };
 	auto_json request = json_object();
+	auto_json result = NULL;
+	uint64_t devices = 0, xattrs = 0;
 	int r = lseek(c->spool, 0, SEEK_SET) < 0 ? err_sys(e, "archive")
 						 : build_step_begin(b, s, &p, e);
 
@@ -313,9 +315,14 @@ static int place(struct build *b, struct build_stage *s, const struct dockerfile
 	if (c->mode >= 0)
 		json_set_int(request, "chmod", c->mode);
 	if (r == 0)
-		r = build_step_helper(b, &p, "place", request, c->spool, NULL, e);
-	if (r == 0)
+		r = build_step_helper(b, &p, "place", request, c->spool, &result, e);
+	if (r == 0) {
+		(void)json_get_uint(result, "devices", &devices);
+		(void)json_get_uint(result, "xattrs", &xattrs);
+		build_tell_left_out(b, devices, "device nodes");
+		build_tell_left_out(b, xattrs, "attributes of files");
 		r = build_step_commit(b, s, &p, i, e);
+	}
 	build_step_end(b, &p);
 	return r;
 }

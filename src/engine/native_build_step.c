@@ -43,6 +43,12 @@ void build_say(const struct build *b, const char *fmt, ...)
 	b->c->say(b->c->say_arg, ENGINE_SAY_PROGRESS, buf_str(&text));
 }
 
+void build_tell_left_out(const struct build *b, uint64_t n, const char *what)
+{
+	if (n > 0)
+		build_say(b, "left out: %llu %s", (unsigned long long)n, what);
+}
+
 /* --- the cache -------------------------------------------------------------------------------- */
 
 void build_key_add(struct buf *key, const char *what, const char *text)
@@ -214,6 +220,9 @@ int build_step_commit(struct build *b, struct build_stage *s, struct build_step 
 	r = native_layer_pack(&b->store, &b->ids, &tree, 1, &l, e);
 	if (r < 0)
 		return r;
+	build_tell_left_out(b, l.names,
+			    "names that begin with .wh., which mean something else in an image");
+	build_tell_left_out(b, l.xattrs, "attributes of files");
 	text_rfc3339((int64_t)time(NULL), created);
 	r = image_cache_add(&b->store, s->key, &l, created, e);
 	if (r == 0)

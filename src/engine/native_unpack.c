@@ -24,11 +24,7 @@
 #include "base/mem.h"
 #include "engine/native_unpack.h"
 
-enum { LAYER_ENTRIES_MAX = 4000000, LAYER_SECONDS_MAX = 3600 };
-/* What a layer may be: 64 GiB of files, and an archive of 200 times its compressed size. */
-#define LAYER_BYTES_MAX	 ((uint64_t)64 << 30)
-#define LAYER_STREAM_MIN ((uint64_t)256 << 20)
-#define LAYER_RATIO_MAX	 200
+enum { LAYER_SECONDS_MAX = 3600 };
 
 /* In a child that is root of the box's ids: what it got, and a file for what it says. */
 struct placing {
@@ -42,7 +38,6 @@ struct placing {
 
 static struct json *request_of(const struct placing *p)
 {
-	const uint64_t ratio = p->blob_size * LAYER_RATIO_MAX;
 	struct json *j = json_object();
 	struct json *max = json_object();
 
@@ -50,9 +45,9 @@ static struct json *request_of(const struct placing *p)
 	json_set_uint(j, "blob_size", p->blob_size);
 	json_set_bool(j, "growing", p->layer->growing > 0);
 	json_set_uint(j, "ids", p->layer->ids->mode == BOX_ID_SINGLE ? 1 : BOX_IDS);
-	json_set_uint(max, "bytes", LAYER_BYTES_MAX);
-	json_set_uint(max, "entries", LAYER_ENTRIES_MAX);
-	json_set_uint(max, "stream", ratio < LAYER_STREAM_MIN ? LAYER_STREAM_MIN : ratio);
+	json_set_uint(max, "bytes", IMAGE_BLOB_MAX);
+	json_set_uint(max, "entries", IMAGE_ENTRIES_MAX);
+	json_set_uint(max, "stream", image_stream_max(p->blob_size));
 	json_set_uint(max, "seconds", LAYER_SECONDS_MAX);
 	json_set(j, "max", max);
 	return j;

@@ -2,12 +2,15 @@
 /*
  * build_collect: `ward-image collect`: the sources of a COPY or ADD as a tar archive.
  *
- * Request: {"sources": [pattern...], "ignore": [pattern...], "root": bool, "archives": refuse
- * them}.  Descriptor 3 is the
- * directory of the context or the root of another stage, 4 the file that is written to.  Of a
- * directory what is in it is written, of a file the file by its last component; the archive's end
- * is left to the caller, who may add to it.  Result: {"files", "dirs": how many sources were that,
- * "bytes", "digest": of names, modes, contents, links and, of a stage, owners; not of times}.
+ * Request: {"sources": [pattern...], "ignore": [pattern...], "root": bool, "unpack": archives are
+ * marked}.  Descriptor 3 is the directory of the context or the root of another stage, 4 the file
+ * that is written to.  Of a directory what is in it is written, of a file the file by its last
+ * component; the archive's end is left to the caller, who may add to it.  Result: {"files", "dirs":
+ * how many sources were that, an archive that will be unpacked counts as a directory, "digest": of
+ * names, modes, contents, links, attributes and, of a stage, owners; not of times}.
+ *
+ * Within one source a file with several names is written once, and the others are hard links to it,
+ * as with Docker.  Files with holes keep them, attributes are those that a layer may have.
  *
  * Sockets, FIFOs and devices are refused, and so is what changes while it is read.  Below a source
  * no symbolic link is followed: it is copied as a link.
@@ -34,9 +37,12 @@ enum { CHUNK = 256 << 10, TREE_FD = IMAGE_FD_FIRST, OUT_FD, LINK_BYTES = 4096 };
 struct collect {
 	struct build_tree tree;
 	EVP_MD_CTX *digest;
-	bool add; /* not COPY: archives would be unpacked */
+	bool unpack;
 	uint64_t files, dirs, bytes, entries;
 	char *chunk;
+	struct layer_links *links; /* of the source */
+	struct layer_xattrs xattrs;
+	struct tar_piece *pieces;
 };
 
 static int fail(const char *path, int code, const char *why, struct err *e)
@@ -85,16 +91,24 @@ static int put_header(struct collect *c, const struct tar_entry *t, struct err *
 	buf_add(&plain, t->path, strlen(t->path) + 1);
 	if (t->link)
 		buf_add(&plain, t->link, strlen(t->link) + 1);
+	for (size_t i = 0; i < t->nxattrs; i++) {
+		buf_printf(&plain, "%s %zu ", t->xattrs[i].name, t->xattrs[i].len);
+		buf_add(&plain, t->xattrs[i].value, t->xattrs[i].len);
+	}
+	for (size_t i = 0; t->pieces && i < t->npieces; i++)
+		buf_printf(&plain, "%" PRIu64 " %" PRIu64 " ", t->pieces[i].offset,
+			   t->pieces[i].size);
 	r = digest(c, plain.data, plain.len, e);
 	return r < 0 ? r : out(&head, e);
 }
 
-static int put_data(struct collect *c, int fd, const char *path, uint64_t size, struct err *e)
+static int put_piece(struct collect *c, int fd, const char *path, const struct tar_piece *piece,
+		     struct err *e)
 {
-	auto_buf padding = BUF_INIT;
-
-	for (uint64_t left = size; left > 0;) {
-		ssize_t n = read(fd, c->chunk, left < CHUNK ? (size_t)left : CHUNK);
+	for (uint64_t done = 0; done < piece->size;) {
+		uint64_t left = piece->size - done;
+		ssize_t n = pread(fd, c->chunk, left < CHUNK ? (size_t)left : CHUNK,
+				  (off_t)(piece->offset + done));
 		int r;
 
 		if (n < 0 && errno == EINTR)
@@ -103,7 +117,7 @@ static int put_data(struct collect *c, int fd, const char *path, uint64_t size, 
 			return fail_errno(path, e);
 		if (n == 0)
 			return fail(path, -EAGAIN, "it changed while it was read", e);
-		left -= (uint64_t)n;
+		done += (uint64_t)n;
 		c->bytes += (uint64_t)n;
 		if (c->bytes > IMAGE_BLOB_MAX)
 			return err_set(e, ERR_INPUT, -EFBIG, "more than 64 GiB");
@@ -113,8 +127,7 @@ static int put_data(struct collect *c, int fd, const char *path, uint64_t size, 
 		if (r < 0)
 			return r;
 	}
-	tar_write_padding(&padding, size);
-	return out(&padding, e);
+	return 0;
 }
 
 static struct tar_entry entry_of(const struct collect *c, const struct stat *st, const char *name)
@@ -123,23 +136,69 @@ static struct tar_entry entry_of(const struct collect *c, const struct stat *st,
 				   .mode = st->st_mode & 07777,
 				   .uid = c->tree.is_root ? st->st_uid : 0,
 				   .gid = c->tree.is_root ? st->st_gid : 0,
-				   .mtime = st->st_mtim.tv_sec };
+				   .mtime = st->st_mtim.tv_sec,
+				   .mtime_ns = (uint32_t)st->st_mtim.tv_nsec };
+}
+
+/* The attributes of an open file are those of the entry. */
+static void take_xattrs(struct collect *c, int fd, struct tar_entry *t)
+{
+	(void)layer_xattrs_read(&c->xattrs, fd);
+	t->xattrs = c->xattrs.v;
+	t->nxattrs = c->xattrs.n;
 }
 
 /* fd: the file, open for reading. */
-static int put_file(struct collect *c, int fd, const char *path, const char *name, struct err *e)
+static int put_file(struct collect *c, int fd, const char *path, const char *name, bool unpack,
+		    struct err *e)
 {
+	static const struct tar_xattr mark = { BUILD_UNPACK_XATTR, "1", 1 };
+	auto_buf padding = BUF_INIT;
 	struct tar_entry t;
 	struct stat st;
+	size_t n = 0;
 	int r;
 
 	if (fstat(fd, &st) < 0)
 		return fail_errno(path, e);
 	t = entry_of(c, &st, name);
+	if (st.st_nlink > 1 && layer_links_find(c->links, st.st_dev, st.st_ino, &t.link)) {
+		t.type = TAR_HARDLINK;
+		return put_header(c, &t, e);
+	}
+	if (st.st_nlink > 1)
+		(void)layer_links_add(c->links, st.st_dev, st.st_ino, name);
 	t.type = TAR_FILE;
 	t.size = (uint64_t)st.st_size;
+	if (unpack) {
+		t.xattrs = &mark;
+		t.nxattrs = 1;
+	} else {
+		take_xattrs(c, fd, &t);
+	}
+	if (layer_pieces_find(fd, &st, c->pieces, &n)) {
+		t.pieces = c->pieces;
+		t.npieces = n;
+	}
 	r = put_header(c, &t, e);
-	return r < 0 ? r : put_data(c, fd, path, t.size, e);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = put_piece(c, fd, path, &c->pieces[i], e);
+	tar_write_padding(&padding, layer_pieces_size(c->pieces, n));
+	return r < 0 ? r : out(&padding, e);
+}
+
+static int put_dir(struct collect *c, int dir, const char *last, const char *path,
+		   struct tar_entry *t, struct err *e)
+{
+	auto_close int fd = fs_open_beneath(dir, last, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0) {
+		errno = -fd;
+		return fail_errno(path, e);
+	}
+	t->type = TAR_DIR;
+	take_xattrs(c, fd, t);
+	return put_header(c, t, e);
 }
 
 /* An entry of an open directory; *ret_dir: it is a directory, to be walked. */
@@ -159,9 +218,8 @@ static int put_entry(struct collect *c, int dir, const char *last, const char *p
 	t = entry_of(c, &st, name);
 	switch (st.st_mode & S_IFMT) {
 	case S_IFDIR:
-		t.type = TAR_DIR;
 		*ret_dir = true;
-		return put_header(c, &t, e);
+		return put_dir(c, dir, last, path, &t, e);
 	case S_IFLNK:
 		n = readlinkat(dir, last, link, sizeof(link));
 		if (n < 0)
@@ -182,7 +240,7 @@ static int put_entry(struct collect *c, int dir, const char *last, const char *p
 		}
 		if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 			return fail(path, -EAGAIN, "it changed while it was read", e);
-		return put_file(c, fd, path, name, e);
+		return put_file(c, fd, path, name, false, e);
 	}
 	default:
 		return fail(path, -EOPNOTSUPP,
@@ -272,44 +330,28 @@ static int walk(struct collect *c, int top, const char *path, struct err *e)
 	return r;
 }
 
-/* ADD unpacks archives, which is not done here: to copy one as it is would be something else. */
-static bool is_archive(int fd)
-{
-	static const struct {
-		off_t at;
-		const char *magic;
-		size_t n;
-	} kinds[] = {
-		{ 0, "\x1f\x8b", 2 },
-		{ 0, "BZh", 3 },
-		{ 0,
-		  "\xfd"
-		  "7zXZ",
-		  5 },
-		{ 0, "\x28\xb5\x2f\xfd", 4 },
-		{ 257, "ustar", 5 },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		char bytes[8];
-
-		if (pread(fd, bytes, kinds[i].n, kinds[i].at) == (ssize_t)kinds[i].n &&
-		    memcmp(bytes, kinds[i].magic, kinds[i].n) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int left_out(const char *path, struct err *e)
 {
 	(void)fail(path, -ENOENT, "it is left out of the context", e);
 	return err_hint(e, "see .dockerignore"), -ENOENT;
 }
 
+/* Would ADD unpack it? */
+static int look(int fd, const char *path, bool *ret, struct err *e)
+{
+	auto_free char *shown = text_escaped(path);
+	int r = build_is_archive(fd, ret, e);
+
+	if (r == -ENOTSUP)
+		err_hint(e, "COPY it, and RUN tar");
+	return r < 0 ? err_prefix(e, "'%.200s'", shown) : 0;
+}
+
 static int put_source(struct collect *c, const char *path, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
 	uint64_t before = c->entries;
+	bool unpack = false;
 	auto_close int what = -1, fd = -1;
 	auto_free char *real = NULL;
 	bool ignored;
@@ -341,16 +383,17 @@ static int put_source(struct collect *c, const char *path, struct err *e)
 		/* An exception may have brought something in it back. */
 		return r == 0 && ignored && c->entries == before ? left_out(path, e) : r;
 	}
-	c->files++;
 	if (!S_ISREG(st.st_mode))
 		return fail(path, -EAGAIN, "it changed while it was read", e);
 	if (ignored)
 		return left_out(path, e);
-	if (c->add && is_archive(fd)) {
-		(void)fail(path, -EOPNOTSUPP, "ADD of an archive is not built", e);
-		return err_hint(e, "COPY it, and RUN tar"), -EOPNOTSUPP;
-	}
-	return put_file(c, fd, path, slash ? slash + 1 : path, e);
+	if (c->unpack)
+		r = look(fd, path, &unpack, e);
+	if (r < 0)
+		return r;
+	c->files += !unpack;
+	c->dirs += unpack;
+	return put_file(c, fd, path, slash ? slash + 1 : path, unpack, e);
 }
 
 static int collect_all(struct collect *c, const struct strv *sources, struct err *e)
@@ -361,8 +404,11 @@ static int collect_all(struct collect *c, const struct strv *sources, struct err
 		auto_strv paths = STRV_INIT;
 		int r = build_match(&c->tree, sources->v[i], &paths, e);
 
-		for (size_t k = 0; r == 0 && k < paths.n; k++)
+		for (size_t k = 0; r == 0 && k < paths.n; k++) {
+			c->links = layer_links_new();
 			r = put_source(c, paths.v[k], e);
+			layer_links_free(c->links);
+		}
 		if (r < 0)
 			return r;
 	}
@@ -384,7 +430,6 @@ static int finish(struct collect *c, struct json **ret, struct err *e)
 	json_set_string(j, "digest", text);
 	json_set_uint(j, "files", c->files);
 	json_set_uint(j, "dirs", c->dirs);
-	json_set_uint(j, "bytes", c->bytes);
 	*ret = j;
 	return 0;
 }
@@ -397,14 +442,16 @@ int build_collect_verb(const struct json *request, struct json **ret, struct err
 						.last_fd = OUT_FD,
 						.root_fd = -1,
 						.file_size = 2 * IMAGE_BLOB_MAX };
-	struct collect c = { .tree = { .fd = TREE_FD }, .chunk = xmalloc(CHUNK) };
+	struct collect c = { .tree = { .fd = TREE_FD },
+			     .chunk = xmalloc(CHUNK),
+			     .pieces = xcalloc(TAR_PIECES_MAX, sizeof(*c.pieces)) };
 	auto_strv sources = STRV_INIT;
 	int r = 0;
 
 	if (json_get_strv(request, "sources", &sources) < 0 ||
 	    json_get_strv(request, "ignore", &c.tree.ignore.patterns) < 0 ||
 	    json_get_bool(request, "root", &c.tree.is_root) < 0 ||
-	    json_get_bool(request, "archives", &c.add) < 0)
+	    json_get_bool(request, "unpack", &c.unpack) < 0)
 		r = err_set(e, ERR_INPUT, -EINVAL, "ward-image collect: malformed request");
 	if (r == 0)
 		r = helper_confine(&confine, e);
@@ -415,6 +462,8 @@ int build_collect_verb(const struct json *request, struct json **ret, struct err
 		r = finish(&c, ret, e);
 	EVP_MD_CTX_free(c.digest);
 	dockerignore_clear(&c.tree.ignore);
+	layer_xattrs_clear(&c.xattrs);
+	free(c.pieces);
 	free(c.chunk);
 	return r;
 }

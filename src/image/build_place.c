@@ -5,12 +5,12 @@
  * Request: {"dest", "dir": bool, "chown": "USER[:GROUP]" or null, "chmod": number or null, "ids"}.
  * Descriptor 3 is the root of the tree, 4 the archive.  dest is absolute.  dir: it is a directory,
  * made when it is missing; else it is the name of the archive's only file, unless a directory has
- * that name.
+ * that name.  An entry with BUILD_UNPACK_XATTR is an archive itself, whose entries go into dest;
+ * as with Docker --chown is for them, too, and --chmod is not.  Result: {"devices", "xattrs": how
+ * many were left out}.
  *
- * The tree is an image's, and may hold any symbolic link.  Links on the way to a directory are
- * followed as if the tree were the root, as a program in it would; this process has nothing else,
- * because it is in a chroot of the tree.  What is made is made by its last component, exclusively:
- * a file or a link in its place is replaced, never written through.
+ * This process is in a chroot of the tree and has nothing else; how things are made there,
+ * build_put.c says.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,36 +32,19 @@ enum {
 	ARCHIVE_FD,
 	PASSWD_MAX = 1 << 20,
 	ID_MAX = 65535,
-	NOBODY = 65534,
-	KEEP = -1,
 };
 
 struct place {
 	const char *dest;
 	bool dir;
-	int64_t uid, gid; /* KEEP: as in the archive */
-	int64_t mode;
-	uint64_t ids;
+	struct build_put put;
 	char *rename; /* the only file's name, or NULL */
 	char *base;   /* directory that the names of the archive are below; absolute */
-	/* the file that is being written */
-	int file;
-	struct tar_entry entry;
+	/* an archive that is being unpacked */
+	struct build_unpack *unpack;
+	struct build_put archive;
+	char *name;
 };
-
-static int fail(const char *path, int code, const char *why, struct err *e)
-{
-	auto_free char *shown = text_escaped(path);
-
-	return err_set(e, ERR_INPUT, code, "'%.200s': %s", shown, why);
-}
-
-static int fail_errno(const char *path, struct err *e)
-{
-	auto_free char *shown = text_escaped(path);
-
-	return err_sys(e, "'%.200s'", shown);
-}
 
 /* --- owners ----------------------------------------------------------------------------------- */
 
@@ -105,204 +88,105 @@ static int read_owner(struct place *p, const char *text, struct err *e)
 {
 	size_t n = strcspn(text, ":");
 	auto_free char *user = xstrndup(text, n);
-	int r = lookup("etc/passwd", user, &p->uid, e);
+	int r = lookup("etc/passwd", user, &p->put.uid, e);
 
 	if (r < 0)
 		return err_prefix(e, "--chown");
-	p->gid = p->uid;
+	p->put.gid = p->put.uid;
 	if (text[n])
-		r = lookup("etc/group", text + n + 1, &p->gid, e);
+		r = lookup("etc/group", text + n + 1, &p->put.gid, e);
 	return r < 0 ? err_prefix(e, "--chown") : 0;
-}
-
-static uint32_t owner(int64_t wanted, uint64_t archived)
-{
-	uint64_t id = wanted == KEEP ? archived : (uint64_t)wanted;
-
-	return id <= ID_MAX ? (uint32_t)id : NOBODY;
-}
-
-static int settle(const struct place *p, int fd, const struct tar_entry *t, const char *path,
-		  struct err *e)
-{
-	if (p->ids > 1 && fchown(fd, owner(p->uid, t->uid), owner(p->gid, t->gid)) < 0)
-		return fail_errno(path, e);
-	if (fchmod(fd, p->mode == KEEP ? t->mode : (mode_t)p->mode) < 0)
-		return fail_errno(path, e);
-	return 0;
-}
-
-/* --- directories ------------------------------------------------------------------------------ */
-
-static int open_dir(const char *path)
-{
-	return fs_open_in_root(ROOT_FD, path, O_RDONLY | O_DIRECTORY, 0);
-}
-
-/* mkdir -p, each directory that is new with the owner. Returns it, open. */
-static int need_dirs(const struct place *p, const char *path, struct err *e)
-{
-	const struct tar_entry fresh = { .mode = 0755 };
-	auto_free char *prefix = xstrdup(path);
-	int fd = open_dir("/");
-
-	for (char *at = prefix + 1; fd >= 0 && *at;) {
-		char *slash = strchr(at, '/');
-		int next;
-
-		if (slash)
-			*slash = '\0';
-		next = open_dir(prefix);
-		if (next == -ENOENT && mkdirat(fd, at, 0755) == 0) {
-			next = fs_open_beneath(fd, at, O_RDONLY | O_DIRECTORY, 0);
-			if (next >= 0 && settle(p, next, &fresh, prefix, e) < 0) {
-				close(next);
-				close(fd);
-				return e->code;
-			}
-		} else if (next == -ENOENT && errno == EEXIST) {
-			next = -ELOOP; /* a link that leads nowhere */
-		}
-		close(fd);
-		fd = next;
-		if (!slash)
-			break;
-		*slash = '/';
-		at = slash + 1;
-	}
-	if (fd == -ENOTDIR || fd == -ELOOP)
-		return fail(path, fd, "something that is no directory is in the way", e);
-	if (fd < 0) {
-		errno = -fd;
-		return fail_errno(path, e);
-	}
-	return fd;
-}
-
-/* The directory and last component of a place in the tree. */
-static int parent(const struct place *p, const char *path, const char **ret_last, struct err *e)
-{
-	const char *slash = strrchr(path, '/');
-	auto_free char *dir = slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
-
-	*ret_last = slash + 1;
-	return need_dirs(p, dir, e);
-}
-
-static int clear(int dir, const char *last, const char *path, struct err *e)
-{
-	if (unlinkat(dir, last, 0) == 0 || errno == ENOENT)
-		return 0;
-	if (errno == EISDIR || errno == EPERM)
-		return fail(path, -EISDIR, "a directory is in the place of a file", e);
-	return fail_errno(path, e);
 }
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
-static int put_dir(const struct place *p, const struct tar_entry *t, const char *path,
-		   struct err *e)
+static char *path_of(const struct place *p, const char *name)
 {
-	auto_close int fd = open_dir(path);
-	bool there = fd >= 0;
+	auto_free char *raw = fs_join(p->base, name);
+	char *path = NULL;
 
-	if (!there)
-		fd = need_dirs(p, path, e);
-	if (fd < 0)
-		return fd;
-	return there ? 0 : settle(p, fd, t, path, e);
+	return fs_normalise(raw, &path, NULL) < 0 ? NULL : path;
 }
 
-static void set_time(int dir, const char *last, const struct tar_entry *t)
+static bool is_unpacked(const struct tar_entry *t)
 {
-	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-					   { t->mtime, (long)t->mtime_ns } };
-
-	(void)utimensat(dir, last, times, AT_SYMLINK_NOFOLLOW);
-}
-
-static int put_other(struct place *p, const struct tar_entry *t, const char *path, struct err *e)
-{
-	const char *last;
-	auto_close int dir = parent(p, path, &last, e);
-	int r = dir < 0 ? dir : clear(dir, last, path, e);
-
-	if (r < 0)
-		return r;
-	if (t->type == TAR_SYMLINK) {
-		if (symlinkat(t->link, dir, last) < 0 ||
-		    (p->ids > 1 && fchownat(dir, last, owner(p->uid, t->uid), owner(p->gid, t->gid),
-					    AT_SYMLINK_NOFOLLOW) < 0))
-			return fail_errno(path, e);
-		set_time(dir, last, t);
-		return 0;
+	for (size_t i = 0; i < t->nxattrs; i++) {
+		if (strcmp(t->xattrs[i].name, BUILD_UNPACK_XATTR) == 0)
+			return true;
 	}
-	p->file = openat(dir, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (p->file < 0)
-		return fail_errno(path, e);
-	p->entry = (struct tar_entry){ .mode = t->mode,
-				       .uid = t->uid,
-				       .gid = t->gid,
-				       .mtime = t->mtime,
-				       .mtime_ns = t->mtime_ns };
+	return false;
+}
+
+/* An archive, whose entries go into the destination. */
+static int begin_archive(struct place *p, const struct tar_entry *t, struct err *e)
+{
+	p->archive = BUILD_PUT_INIT;
+	p->archive.root = build_put_dirs(&p->put, p->base, e);
+	if (p->archive.root < 0)
+		return p->archive.root;
+	p->archive.ids = p->put.ids;
+	p->archive.uid = p->put.uid;
+	p->archive.gid = p->put.gid;
+	p->unpack = build_unpack_new(t->size, &p->archive);
+	p->name = xstrdup(t->path);
 	return 0;
 }
 
-static int begin(struct place *p, const struct tar_entry *t, struct err *e)
+static void end_archive(struct place *p)
 {
-	auto_free char *raw = fs_join(p->base, p->rename ? p->rename : t->path);
-	auto_free char *path = NULL;
-	int r = fs_normalise(raw, &path, e);
-
-	if (r < 0)
-		return r;
-	switch (t->type) {
-	case TAR_DIR:
-		return put_dir(p, t, path, e);
-	case TAR_FILE:
-	case TAR_SYMLINK:
-		return put_other(p, t, path, e);
-	case TAR_HARDLINK:
-	case TAR_FIFO:
-	case TAR_CHARACTER:
-	case TAR_BLOCK_DEVICE:
-	case TAR_TYPE_MAX:
-		break;
-	}
-	return fail(path, -ENOTSUP, "an entry of an unknown type", e);
+	build_unpack_free(p->unpack);
+	p->unpack = NULL;
+	p->put.devices += p->archive.devices;
+	p->put.xattrs += p->archive.xattrs;
+	fd_closep(&p->archive.root);
+	p->archive.root = -1;
+	build_put_clear(&p->archive);
+	free(p->name);
+	p->name = NULL;
 }
 
-static int end(struct place *p, struct err *e)
+static int on_archive(struct place *p, const struct tar_event *ev, struct err *e)
 {
-	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-					   { p->entry.mtime, (long)p->entry.mtime_ns } };
-	auto_close int fd = steal_fd(&p->file);
-	int r = settle(p, fd, &p->entry, "file", e);
+	int r = 0;
 
-	(void)futimens(fd, times);
-	return r;
+	if (ev->kind == TAR_DATA)
+		r = build_unpack_feed(p->unpack, ev->data, ev->len, e);
+	else if (ev->kind == TAR_ENTRY_END)
+		r = build_unpack_finish(p->unpack, e);
+	if (r < 0) {
+		auto_free char *shown = text_escaped(p->name);
+
+		return err_prefix(e, "'%.200s'", shown);
+	}
+	if (ev->kind == TAR_ENTRY_END)
+		end_archive(p);
+	return 0;
 }
 
 static int on_event(struct place *p, const struct tar_event *ev, struct err *e)
 {
-	int r = 0;
+	auto_free char *path = NULL;
+	auto_free char *link = NULL;
 
-	if (ev->kind == TAR_ENTRY)
-		return begin(p, &ev->entry, e);
-	if (ev->kind == TAR_DATA && p->file >= 0)
-		r = fs_write_all(p->file, ev->data, ev->len);
-	if (r < 0) {
-		errno = -r;
-		return err_sys(e, "write");
-	}
-	return ev->kind == TAR_ENTRY_END && p->file >= 0 ? end(p, e) : 0;
+	if (p->unpack)
+		return on_archive(p, ev, e);
+	if (ev->kind != TAR_ENTRY)
+		return build_put_data(&p->put, ev, e);
+	if (is_unpacked(&ev->entry))
+		return begin_archive(p, &ev->entry, e);
+	path = path_of(p, p->rename ? p->rename : ev->entry.path);
+	link = ev->entry.link ? path_of(p, ev->entry.link) : NULL;
+	if (!path || (ev->entry.type == TAR_HARDLINK && !link))
+		return err_set(e, ERR_INPUT, -EINVAL, "ward-image place: malformed archive");
+	return build_put_entry(&p->put, &ev->entry, path, link, e);
 }
 
 static int unpack(struct place *p, struct err *e)
 {
-	const struct tar_limits limits = { .entries = 4000000,
+	const struct tar_limits limits = { .entries = IMAGE_ENTRIES_MAX,
 					   .file_size = IMAGE_BLOB_MAX,
-					   .total_size = IMAGE_BLOB_MAX };
+					   .total_size = IMAGE_BLOB_MAX,
+					   .layer = true };
 	auto_tar_reader reader = tar_reader_new(&limits);
 	auto_free char *chunk = xmalloc(CHUNK);
 	struct tar_event ev = { .kind = TAR_MORE };
@@ -335,13 +219,13 @@ static int unpack(struct place *p, struct err *e)
 /* Where the archive's names are, and that the directory is there. */
 static int find_base(struct place *p, struct err *e)
 {
-	auto_close int fd = open_dir(p->dest);
+	auto_close int fd = fs_open_in_root(ROOT_FD, p->dest, O_PATH | O_DIRECTORY, 0);
 	const char *slash = strrchr(p->dest, '/');
 
 	if (fd >= 0 || p->dir) {
 		p->base = xstrdup(p->dest);
 		fd_closep(&fd);
-		fd = need_dirs(p, p->dest, e);
+		fd = build_put_dirs(&p->put, p->dest, e);
 		return fd < 0 ? fd : 0;
 	}
 	p->base = slash == p->dest ? xstrdup("/") : xstrndup(p->dest, (size_t)(slash - p->dest));
@@ -351,12 +235,25 @@ static int find_base(struct place *p, struct err *e)
 
 static int read_request(const struct json *j, struct place *ret, struct err *e)
 {
+	uint64_t ids = 0;
+
 	if (json_get_string(j, "dest", &ret->dest) < 0 || ret->dest[0] != '/' ||
-	    json_get_bool(j, "dir", &ret->dir) < 0 || json_get_uint(j, "ids", &ret->ids) < 0 ||
-	    (json_get(j, "chmod") &&
-	     (json_get_int(j, "chmod", &ret->mode) < 0 || ret->mode < 0 || ret->mode > 07777)))
+	    json_get_bool(j, "dir", &ret->dir) < 0 || json_get_uint(j, "ids", &ids) < 0 ||
+	    ids == 0 || ids > UINT32_MAX ||
+	    (json_get(j, "chmod") && (json_get_int(j, "chmod", &ret->put.mode) < 0 ||
+				      ret->put.mode < 0 || ret->put.mode > 07777)))
 		return err_set(e, ERR_INPUT, -EINVAL, "ward-image place: malformed request");
+	ret->put.ids = (uint32_t)ids;
 	return 0;
+}
+
+static struct json *result(const struct place *p)
+{
+	struct json *j = json_object();
+
+	json_set_uint(j, "devices", p->put.devices);
+	json_set_uint(j, "xattrs", p->put.xattrs);
+	return j;
 }
 
 int build_place_verb(const struct json *request, struct json **ret, struct err *e)
@@ -367,10 +264,11 @@ int build_place_verb(const struct json *request, struct json **ret, struct err *
 						.last_fd = ARCHIVE_FD,
 						.root_fd = ROOT_FD,
 						.file_size = IMAGE_BLOB_MAX };
-	struct place p = { .uid = KEEP, .gid = KEEP, .mode = KEEP, .file = -1 };
+	struct place p = { .put = BUILD_PUT_INIT, .archive = BUILD_PUT_INIT };
 	const char *chown = json_str(json_get(request, "chown"));
 	int r = read_request(request, &p, e);
 
+	p.put.root = ROOT_FD;
 	if (r == 0)
 		r = helper_confine(&confine, e);
 	if (r == 0 && chown)
@@ -379,11 +277,13 @@ int build_place_verb(const struct json *request, struct json **ret, struct err *
 		r = find_base(&p, e);
 	if (r == 0)
 		r = unpack(&p, e);
-	if (p.file >= 0)
-		close(p.file);
+	if (r == 0)
+		build_put_finish(&p.put);
+	if (r == 0)
+		*ret = result(&p);
+	end_archive(&p);
+	build_put_clear(&p.put);
 	free(p.base);
 	free(p.rename);
-	if (r == 0)
-		*ret = json_object();
 	return r;
 }

@@ -20,7 +20,7 @@
 #include "base/text.h"
 #include "image/image.h"
 
-enum { NAME_BYTES = 8, LAYER_ENTRIES_MAX = 4000000, LAYER_SECONDS_MAX = 3600 };
+enum { NAME_BYTES = 8, LAYER_SECONDS_MAX = 3600 };
 #define LAYER_BYTES_MAX ((uint64_t)64 << 30)
 #define BLOBS		"blobs/sha256"
 #define PARTIAL		"blobs/partial"
@@ -99,7 +99,7 @@ struct json *image_pack_request(const struct image_tree *trees, size_t n)
 	}
 	json_set(j, "trees", list);
 	json_set_uint(max, "bytes", LAYER_BYTES_MAX);
-	json_set_uint(max, "entries", LAYER_ENTRIES_MAX);
+	json_set_uint(max, "entries", IMAGE_ENTRIES_MAX);
 	json_set_uint(max, "seconds", LAYER_SECONDS_MAX);
 	json_set(j, "max", max);
 	return j;

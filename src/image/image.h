@@ -44,6 +44,15 @@ enum {
 	IMAGE_INDEX_DEPTH_MAX = 2, /* an index within an index, and no more */
 };
 #define IMAGE_BLOB_MAX ((uint64_t)64 << 30) /* bytes of one layer */
+/* What of a layer, or of an archive that is added, may come out of so many compressed bytes. */
+enum { IMAGE_ENTRIES_MAX = 4000000, IMAGE_RATIO_MAX = 200, IMAGE_STREAM_MIN = 256 << 20 };
+static inline uint64_t image_stream_max(uint64_t size)
+{
+	if (size > IMAGE_BLOB_MAX)
+		size = IMAGE_BLOB_MAX;
+	return size * IMAGE_RATIO_MAX < IMAGE_STREAM_MIN ? IMAGE_STREAM_MIN
+							 : size * IMAGE_RATIO_MAX;
+}
 
 /* --- references (reference.c; pure) ----------------------------------------------------------- */
 

@@ -141,8 +141,11 @@ assert_no_leftovers() {
 	export HOST_SECRET=leaked
 	echo leaked-file >"$HOME/.netrc"
 	echo "FROM $SMALL
-		RUN env > /env; mount > /mounts 2>&1; ls -la / /etc /home /root > /ls 2>&1; echo x > /tmp/kept; mkdir -p /run/kept" | build
+		RUN : > /.wh.env; env > /env; mount > /mounts 2>&1; ls -la / /etc /home /root > /ls 2>&1; echo x > /tmp/kept; mkdir -p /run/kept" | build
+	# A name that a layer would take for a whiteout is left out, and said.
+	grep -F 'left out: 1 names that begin with .wh.' log
 	in_layers mine:1 >files
+	refute grep -F .wh. files
 	sed -n 's/^1 //p' files | cut -d' ' -f4 | sed 's|/$||' >own
 	for name in env ls mounts run/kept tmp/kept; do grep -qx "$name" own || fail "missing: $name: $(cat own)"; done
 	refute grep -E '^(etc|etc/.*|home/agent.*|dev/.*|proc/.*|sys/.*|.*ward.*)$' own
@@ -194,13 +197,13 @@ assert_no_leftovers() {
 	sed -i 's/exit 7/exit 0/' df
 	build <df
 	grep CACHED log
-	tar -czf "$TEST_DIR/context/a.tar.gz" df
 	refusals=(
 		"RUN --mount=type=cache,target=/x true|Dockerfile:2: RUN --mount: Ward does not have it"
 		"EXPOSE 80|Dockerfile:2: EXPOSE is not an instruction"
 		"RUNN true|did you mean RUN?"
 		"ADD https://example.com/x /x|only local files"
-		"ADD a.tar.gz /x|ADD of an archive is not built"
+		"ADD --unpack=false file /x|ADD --unpack: Ward does not have it"
+		"COPY --parents file /x|COPY --parents: Ward does not have it"
 		"COPY missing /x|'missing': there is no such file in the context"
 		"COPY *.none /x|'*.none': it matches no file"
 		"COPY ../project /x|'../project': it leads out of the context"
@@ -301,6 +304,200 @@ assert_no_leftovers() {
 	assert_output_has "it is no file, directory or link"
 	printf '%s\nFROM %s\nCOPY --from=evil /toetc/passwd /suid /got/\n' "$(head -n 3 df)" "$SMALL" | build
 	assert_equal "$(built 'grep -c root /got/passwd; stat -c %a /got/suid')" "$(printf '1\n4755')"
+}
+
+# In the context: an archive of one file a, one of b's in it, and its forms.
+archives() {
+	cd "$TEST_DIR/context"
+	mkdir -p in/dir
+	echo content >in/dir/file
+	ln in/dir/file in/dir/hard
+	ln -s dir/file in/link
+	chmod 4755 in/dir/file
+	chmod 1775 in/dir
+	touch -d @1000000000 in/dir/file in/dir
+	tar -C in --sort=name --owner=1234 --group=77 --numeric-owner -cf a.tar .
+	gzip -k a.tar
+	bzip2 -k a.tar
+	xz -k a.tar
+	zstd -q a.tar
+	gzip -c a.tar >without-extension
+	rm -r in
+	cd "$TEST_DIR/project"
+}
+
+@test "build: ADD unpacks local archives, of every kind; the content decides, not the name" {
+	archives
+	echo no archive | gzip >"$TEST_DIR/context/text.tar.gz"
+	: >"$TEST_DIR/context/empty.tar"
+	head -c 1024 /dev/zero >"$TEST_DIR/context/zeros.tar"
+	cat >df <<-EOF
+		FROM $SMALL
+		RUN mkdir -p /opt/real/g/dir; ln -s /opt/real /opt/way; chmod 700 /opt/real/g/dir
+		ADD a.tar /plain
+		ADD a.tar.gz /opt/way/g/
+		ADD a.tar.bz2 a.tar.xz a.tar.zst without-extension /all/
+		ADD --chown=5:6 --chmod=600 a.tar.xz /owned/
+		ADD text.tar.gz empty.tar zeros.tar /files/
+		COPY a.tar.gz /copied/
+	EOF
+	build <df
+	in_layers mine:1 >files
+	if one_id; then owner=0:0; else owner=1234:77; fi
+	for dir in plain opt/real/g all; do
+		grep -v '^1 ' files | grep -E " $dir(/|\$)" | sed -E "s|^[0-9]+ ||; s| $dir| D|g" | grep -E 'dir|link' >of
+		assert_equal "$(cat of)" "$(printf '%s\n' "5 1775 $owner D/dir " "0 4755 $owner D/dir/file " \
+			"1 4755 $owner D/dir/hard D/dir/file" "2 777 $owner D/link dir/file")"
+	done
+	one_id || owner=5:6
+	assert_equal "$(grep owned files | cut -d' ' -f3,4 | sort -u)" "$(printf '%s\n' "1775 $owner" "4755 $owner" "755 $owner" "777 $owner" | sort)"
+	assert_equal "$(built 'cat /all/link /opt/way/g/dir/hard; stat -c %Y /plain/dir /plain/dir/file')" \
+		"$(printf 'content\ncontent\n1000000000\n1000000000')"
+	assert_equal "$(built 'gunzip -c /files/text.tar.gz; stat -c %s /files/empty.tar /files/zeros.tar; gunzip -c /copied/a.tar.gz | tar -t | wc -l')" \
+		"$(printf 'no archive\n0\n1024\n5')"
+	# Taken from the cache, until the archive is another one.
+	cp digest first
+	build <df
+	assert_equal "$(cat digest)" "$(cat first)"
+	assert_equal "$(grep -c CACHED log)" 7
+	assert_no_leftovers
+}
+
+@test "build: hostile archives: names that lead out, links, devices, whiteouts, bombs, damage" {
+	python3 - "$TEST_DIR/context" <<-'PY'
+		import io, sys, tarfile
+		top = sys.argv[1]
+		def make(name, *entries, mode="w:gz", fmt=tarfile.PAX_FORMAT):
+		    with tarfile.open(f"{top}/{name}", mode, format=fmt) as t:
+		        for path, kind, link in entries:
+		            m = tarfile.TarInfo(path)
+		            m.type, m.linkname, m.mode = kind, link or "", 0o644
+		            data = b"evil\n" if kind == tarfile.REGTYPE else b""
+		            m.size = len(data)
+		            t.addfile(m, io.BytesIO(data))
+		F, L, H, D = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
+		make("up.tgz", ("a/../../../etc/up", F, None))
+		make("whiteout.tgz", ("bin/.wh.busybox", F, None))
+		make("opaque.tgz", ("bin/.wh..wh..opq", F, None))
+		make("nolink.tgz", ("x", H, "etc/passwd"))
+		make("overdir.tgz", ("sub", F, None))
+		make("odd.tgz", ("x", b"V", None))
+		# These are made, and lead nowhere but into the destination.
+		make("links.tgz", ("/abs", F, None), ("root", L, "/"), ("root/etc/through", F, None), ("up", L, "../../../../etc"),
+		     ("up/passwd", F, None), ("out", L, "/etc/group"), ("out", F, None), ("hard", H, "out"), ("mkdir", L, "/nowhere"))
+		make("devices.tgz", ("null", tarfile.CHRTYPE, None), ("disk", tarfile.BLKTYPE, None), ("fifo", tarfile.FIFOTYPE, None), ("f", F, None))
+		with tarfile.open(f"{top}/old.tar", "w", format=tarfile.USTAR_FORMAT) as t:
+		    m = tarfile.TarInfo("f")
+		    t.addfile(m, io.BytesIO(b""))
+		raw = bytearray(open(f"{top}/old.tar", "rb").read())
+		raw[257:265] = bytes(8)
+		raw[148:156] = b" " * 8
+		raw[148:156] = b"%06o\0 " % sum(raw[:512])
+		open(f"{top}/v7.tar", "wb").write(raw)
+		whole = open(f"{top}/links.tgz", "rb").read()
+		open(f"{top}/cut.tgz", "wb").write(whole[:-20])
+	PY
+	(truncate -s 300M bomb; tar -cz bomb >"$TEST_DIR/context/bomb.tgz"; rm bomb)
+	refusals=(
+		"up.tgz|'up.tgz': layer: 'a/../../../etc/up': a name with '..'"
+		"whiteout.tgz|'whiteout.tgz': 'bin/.wh.busybox': a layer cannot hold names that begin with .wh."
+		"opaque.tgz|'opaque.tgz': 'bin/.wh..wh..opq': a layer cannot hold names that begin with .wh."
+		"nolink.tgz|'nolink.tgz': '/x': a hard link to a file that is not there"
+		"overdir.tgz|'overdir.tgz': '/sub': a directory is in the place of a file"
+		"odd.tgz|'odd.tgz': "
+		"v7.tar|'v7.tar': "
+		"cut.tgz|'cut.tgz': "
+		"bomb.tgz|'bomb.tgz': archive: far more bytes than its size tells"
+	)
+	for each in "${refusals[@]}"; do
+		printf 'FROM %s\nRUN mkdir -p /x/sub/below\nADD %s /x/\n' "$SMALL" "${each%%|*}" >df
+		run -125 ward template build -t mine:1 -f - "$TEST_DIR/context" <df
+		assert_output_has "Dockerfile:3: ADD: ${each##*|}"
+		refute ward template inspect mine:1
+	done
+	assert_no_leftovers
+	cat >df <<-EOF
+		FROM $SMALL
+		ADD links.tgz devices.tgz /x/
+	EOF
+	build <df
+	grep -F 'left out: 2 device nodes' log
+	in_layers mine:1 >files
+	assert_equal "$(sed -n 's/^1 //p' files | cut -d' ' -f1,4-)" "$(printf '%s\n' '5 x ' '0 x/abs ' '5 x/etc ' '0 x/etc/passwd ' '0 x/etc/through ' \
+		'0 x/f ' '6 x/fifo ' '0 x/hard ' '2 x/mkdir /nowhere' '1 x/out x/hard' '2 x/root /' '2 x/up ../../../../etc')"
+	refute built 'grep -q evil /etc/passwd /etc/group'
+	# Of the host nothing was changed either: the names above are those of files that it has.
+	refute grep -q evil /etc/passwd /etc/group
+}
+
+# user.* attributes of the entries of the layers: path, name, value.
+attributes() { # NAME
+	in_layers "$1" >/dev/null
+	python3 - <<-'PY'
+		import json, tarfile
+		index = json.load(open("saved/index.json"))
+		blob = lambda d: "saved/blobs/sha256/" + d.split(":")[1]
+		manifest = json.load(open(blob(index["manifests"][0]["digest"])))
+		for layer in manifest["layers"]:
+		    for m in tarfile.open(blob(layer["digest"])):
+		        for k, v in m.pax_headers.items():
+		            if k.startswith("SCHILY.xattr."):
+		                print(m.name, k[13:], len(v) if "capability" in k else v)
+	PY
+}
+
+@test "build: COPY keeps hard links, attributes, holes, modes and times, from a context and from a stage" {
+	cd "$TEST_DIR/context"
+	mkdir -p tree/sub tree/sticky
+	echo content >tree/a
+	ln tree/a tree/sub/b
+	ln tree/a c
+	echo other >tree/sub/suid
+	chmod 6711 tree/sub/suid
+	chmod 1777 tree/sticky
+	truncate -s 8M tree/holes
+	echo end >>tree/holes
+	python3 -c 'import os; os.setxattr("tree/a", "user.note", b"kept"); os.setxattr("tree/sub", "user.dir", b"too")'
+	if [ "$(id -u)" -eq 0 ]; then setcap cap_net_raw+ep tree/sub/suid; fi
+	touch -d @1000000000.25 tree/a tree/sticky tree/sub
+	cd "$TEST_DIR/project"
+	cat >df <<-EOF
+		FROM $SMALL AS first
+		RUN mkdir -p /d/sub && chmod 700 /d/sub
+		COPY tree /d/
+		COPY c tree/a /apart/
+		COPY --chmod=640 tree/a /mode/new/a
+		FROM $SMALL
+		COPY --from=first /d /e
+		COPY --from=first /apart /apart
+	EOF
+	build --target first <df
+	in_layers mine:1 | sed 's/^[0-9]* //' >files
+	grep -E '^1 644 0:0 d/sub/b d/a$' files
+	grep -E '^0 6711 0:0 d/sub/suid $' files
+	grep -E '^5 1777 0:0 d/sticky ' files
+	# A directory that was there is as the one that was copied.
+	assert_equal "$(grep -cE '^5 755 0:0 d/sub ' files)" 1
+	# Other sources are other files, and what is made for a file has the usual mode.
+	grep -E '^0 .* apart/a ' files
+	grep -E '^0 .* apart/c ' files
+	grep -E '^0 640 0:0 mode/new/a ' files
+	grep -E '^5 755 0:0 mode/new ' files
+	attributes mine:1 >attrs
+	grep -x 'd/a user.note kept' attrs
+	grep -x 'd/sub user.dir too' attrs
+	[ "$(id -u)" -ne 0 ] || grep -x 'd/sub/suid security.capability 20' attrs
+	build <df
+	in_layers mine:1 | sed 's/^[0-9]* //' >files
+	grep -E '^1 644 0:0 e/sub/b e/a$' files
+	grep -E '^0 6711 0:0 e/sub/suid $' files
+	attributes mine:1 >attrs
+	grep -x 'e/a user.note kept' attrs
+	grep -x 'e/sub user.dir too' attrs
+	[ "$(id -u)" -ne 0 ] || grep -x 'e/sub/suid security.capability 20' attrs
+	assert_equal "$(built 'stat -c %h /e/a /apart/a; stat -c %Y /e/a /e/sticky /e/sub; tail -c 4 /e/holes; stat -c %s /e/holes')" \
+		"$(printf '%s\n' 2 1 1000000000 1000000000 1000000000 end 8388612)"
+	[ "$(built 'stat -c %b /e/holes')" -lt 1024 ]
 }
 
 @test "build: killed at any moment: no half template, no leftovers after prune, and the next try goes on" {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layer_inflate_fuzz: a compressed archive. Fed at once and byte by byte it gives the same bytes. */
+/* layer_inflate_fuzz: a compressed archive. Fed at once and byte by byte it gives the same bytes.
+ */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

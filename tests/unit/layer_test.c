@@ -21,6 +21,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "image/build_internal.h"
 #include "image/layer_internal.h"
 
 static void test_names(void **state)
@@ -118,9 +119,9 @@ static void test_attributes(void **state)
 }
 
 /* Inflate in steps of input and output. */
-static int inflate_steps(const struct buf *b, size_t step, size_t cap, struct buf *out)
+static int inflate_by(struct layer_inflate *f, const struct buf *b, size_t step, size_t cap,
+		      struct buf *out)
 {
-	struct layer_inflate *f = layer_inflate_new();
 	int r = 0;
 
 	buf_reset(out);
@@ -142,6 +143,11 @@ static int inflate_steps(const struct buf *b, size_t step, size_t cap, struct bu
 		r = layer_inflate_finish(f, NULL);
 	layer_inflate_free(f);
 	return r;
+}
+
+static int inflate_steps(const struct buf *b, size_t step, size_t cap, struct buf *out)
+{
+	return inflate_by(layer_inflate_new(), b, step, cap, out);
 }
 
 static void add_gzip(struct buf *b, const char *text)
@@ -212,6 +218,79 @@ static void test_inflate(void **state)
 	check_stream(&plain, "neither of them");
 	buf_reset(&plain);
 	assert_int_equal(inflate_steps(&plain, 5, 9, &out), 0);
+}
+
+/* Two streams of "hello " and "world". */
+static const char bzip2_streams[] =
+	"\102\132\150\071\061\101\131\046\123\131\166\151\340\324\000\000\001\021\000\100"
+	"\000\002\104\240\000\060\315\000\303\106\051\227\027\162\105\070\120\220\166\151"
+	"\340\324\102\132\150\071\061\101\131\046\123\131\131\316\173\313\000\000\002\001"
+	"\200\004\004\220\200\040\000\060\315\000\301\244\300\161\167\044\123\205\011\005"
+	"\234\347\274\260";
+static const char xz_streams[] =
+	"\375\067\172\130\132\000\000\004\346\326\264\106\002\000\041\001\026\000\000\000"
+	"\164\057\345\243\001\000\005\150\145\154\154\157\040\000\000\000\012\260\257\004"
+	"\272\005\357\030\000\001\036\006\301\057\244\035\037\266\363\175\001\000\000\000"
+	"\000\004\131\132\375\067\172\130\132\000\000\004\346\326\264\106\002\000\041\001"
+	"\026\000\000\000\164\057\345\243\001\000\004\167\157\162\154\144\000\000\000\000"
+	"\370\130\341\124\372\374\020\076\000\001\035\005\270\055\200\257\037\266\363\175"
+	"\001\000\000\000\000\004\131\132";
+
+static void test_inflate_archive(void **state)
+{
+	static const struct {
+		enum layer_more_kind kind;
+		const char *bytes;
+		size_t n;
+	} all[] = {
+		{ LAYER_MORE_BZIP2, bzip2_streams, sizeof(bzip2_streams) - 1 },
+		{ LAYER_MORE_XZ, xz_streams, sizeof(xz_streams) - 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		auto_buf in = BUF_INIT, out = BUF_INIT;
+
+		buf_add(&in, all[i].bytes, all[i].n);
+		/* Of a layer it is not taken away. */
+		assert_int_equal(inflate_steps(&in, 7, 9, &out), 0);
+		assert_memory_equal(out.data, in.data, in.len);
+		if (!layer_more_is_there(all[i].kind)) {
+			assert_int_equal(inflate_by(layer_inflate_new_archive(), &in, 7, 9, &out),
+					 -ENOTSUP);
+			continue;
+		}
+		for (size_t step = 1; step < 40; step++) {
+			assert_int_equal(inflate_by(layer_inflate_new_archive(), &in, step,
+						    1 + step % 64, &out),
+					 0);
+			assert_string_equal(buf_str(&out), "hello world");
+		}
+		in.data[in.len / 2] ^= 1;
+		assert_int_equal(inflate_by(layer_inflate_new_archive(), &in, 7, 9, &out),
+				 -EBADMSG);
+		in.data[in.len / 2] ^= 1;
+		buf_truncate(&in, in.len - 1);
+		assert_int_equal(inflate_by(layer_inflate_new_archive(), &in, 7, 9, &out),
+				 -EBADMSG);
+	}
+}
+
+/* The first block of an archive, and what is none. */
+static void test_is_tar(void **state)
+{
+	auto_buf head = BUF_INIT;
+	char zeros[TAR_BLOCK] = { 0 };
+
+	(void)state;
+	assert_int_equal(tar_write_header(&head, &(struct tar_entry){ .path = "a" }, NULL), 0);
+	assert_int_equal(head.len, TAR_BLOCK);
+	assert_true(build_is_tar(head.data));
+	head.data[0] = 'b';
+	assert_false(build_is_tar(head.data));
+	assert_false(build_is_tar(zeros));
+	memset(head.data, ' ', TAR_BLOCK);
+	assert_false(build_is_tar(head.data));
 }
 
 /* --- unpacking, with one id and without confinement ------------------------------------------- */
@@ -524,6 +603,8 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_inflate),
+		cmocka_unit_test(test_inflate_archive),
+		cmocka_unit_test(test_is_tar),
 		cmocka_unit_test_setup_teardown(test_growing, setup_layer, teardown_layer),
 		cmocka_unit_test_setup_teardown(test_unused, setup_layer, teardown_layer),
 		cmocka_unit_test_setup_teardown(test_place, setup_layer, teardown_layer),
