@@ -60,6 +60,8 @@ enum proxy_wire {
 			      the type of the message */
 	PROXY_WIRE_LOG_FULL, /* proxy -> supervisor: the log has got long; answered with LOG */
 	PROXY_WIRE_HOSTNAME, /* payload: the box's own name */
+	PROXY_WIRE_INIT,     /* fds[0]: a socket to init (enum program_wire); without it no program
+				is known */
 };
 enum proxy_entry {
 	PROXY_ENTRY_EXPLICIT = 0, /* a listener: CONNECT and absolute-form HTTP */
@@ -87,6 +89,22 @@ enum ports_init_wire {
 struct ports_target {
 	uint16_t family; /* AF_INET or AF_INET6: its loopback address */
 	uint16_t port;
+};
+
+/* ward-proxy -> init and back: whose socket is it? */
+enum program_wire {
+	PROGRAM_WIRE_ASK = 1, /* arg: token; payload: struct program_socket */
+	PROGRAM_WIRE_IS, /* arg: that token; payload: uint32_t pid, then the path of what it runs,
+			    cut off at PROGRAM_EXE_MAX bytes; nothing: not known */
+};
+enum { PROGRAM_EXE_MAX = 512 };
+struct program_socket { /* as its program sees it; ports in host order */
+	uint16_t family;
+	uint16_t protocol; /* IPPROTO_TCP, or IPPROTO_UDP: then only local_port counts */
+	uint16_t local_port;
+	uint16_t remote_port;
+	uint8_t local[16];
+	uint8_t remote[16];
 };
 
 #endif

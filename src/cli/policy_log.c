@@ -22,6 +22,7 @@
 #include "cli/cli_internal.h"
 
 enum { FOLLOW_MS = 100, LINE_MAX_BYTES = 16384, BLOCK = 65536, NAME_SHOWN = 300 };
+enum { PROGRAM_SHOWN = 100 };
 
 struct source { /* the log of one sandbox */
 	const struct sandbox *box;
@@ -250,6 +251,23 @@ struct printer {
 	size_t n, cap;
 };
 
+/* " curl[7]", as the box says: its whole path is in the JSON. */
+static void put_program(const struct json *j, struct buf *out)
+{
+	const struct json *program = json_get(j, "program");
+	const char *exe = "", *name;
+	uint64_t pid = 0;
+
+	if (!program || json_get_uint(program, "pid", &pid) < 0)
+		return;
+	(void)json_get_string(program, "exe", &exe);
+	name = strrchr(exe, '/');
+	name = name && name[1] ? name + 1 : exe[0] ? exe : "?";
+	buf_putc(out, ' ');
+	text_escape(out, name, strlen(name), PROGRAM_SHOWN);
+	buf_printf(out, "[%llu]", (unsigned long long)pid);
+}
+
 static void put_text(const struct printer *p, const struct json *j, struct buf *out)
 {
 	const char *name = text_of(j, "host"), *rule = text_of(j, "rule");
@@ -273,6 +291,7 @@ static void put_text(const struct printer *p, const struct json *j, struct buf *
 	if (address[0] && strcmp(address, name) != 0)
 		buf_printf(out, " (%s)", address);
 	buf_printf(out, " %s", text_of(j, "entry"));
+	put_program(j, out);
 	if (strcmp(verdict, "allow") == 0 || strcmp(verdict, "would-deny") == 0)
 		buf_printf(out, " %lluB up %lluB down %llums", (unsigned long long)up,
 			   (unsigned long long)down, (unsigned long long)ms);

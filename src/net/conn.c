@@ -5,7 +5,7 @@
  *                     FIRST --TLS--> DIAL --> TUNNEL
  *                       |
  *                       v HTTP
- *   HEAD --CONNECT--> DIAL --> TUNNEL
+ *   HEAD --CONNECT--> DIAL --> TUNNEL       (before a refusal: WAIT, see program.c)
  *     ^  \--GET http://..--> DIAL --> EXCHANGE --\
  *     |                        \--(denied)--> EXCHANGE with our own answer
  *     \-------------------------- kept alive ----/--> LINGER --> gone
@@ -52,6 +52,7 @@ static void tune(int fd)
 }
 
 static void on_timer(void *arg);
+static void on_program(const struct program *who, void *arg);
 
 void conn_set_deadline(struct conn *c, uint64_t ms)
 {
@@ -78,6 +79,7 @@ struct conn *conn_new(struct proxy *p, int fd)
 	tune(fd);
 	conn_set_deadline(c, HEAD_MS);
 	end_want(p->loop, &c->client, EPOLLIN, conn_on_client, c);
+	c->ask = program_ask(p, fd, NULL, on_program, c);
 	return c;
 }
 
@@ -86,6 +88,7 @@ static void conn_free(struct conn *c)
 	struct proxy *p = c->proxy;
 
 	dial_cancel(c->dial);
+	program_forget(c->ask);
 	loop_remove(p->loop, c->timer);
 	end_close(p->loop, &c->client);
 	end_close(p->loop, &c->up);
@@ -94,6 +97,7 @@ static void conn_free(struct conn *c)
 	buf_free(&c->response);
 	flow_free(&c->to_up);
 	flow_free(&c->to_client);
+	free(c->program.exe);
 	if (c->original != NULL && c->original->named)
 		names_release(p->names, c->original->number);
 	free(c->original);
@@ -120,6 +124,8 @@ void conn_record(struct conn *c, const char *verdict, const char *reason)
 		.bytes_up = c->to_up.bytes,
 		.bytes_down = c->to_client.bytes,
 		.duration_ms = loop_now(c->proxy->loop) - c->started,
+		.program = &c->program,
+		.ask = c->ask,
 	};
 
 	log_record(c->proxy, &r);
@@ -146,10 +152,38 @@ void conn_reset(struct conn *c, const char *verdict, const char *reason)
 	conn_abort(c, verdict, reason);
 }
 
+/* --- the program ----------------------------------------------------------------------------- */
+
+static void on_program(const struct program *who, void *arg)
+{
+	struct conn *c = arg;
+
+	c->ask = NULL;
+	if (who != NULL)
+		c->program = (struct program){ who->pid, xstrndup(who->exe, who->exe_len),
+					       who->exe_len };
+	if (c->state == CONN_WAIT)
+		c->then(c);
+}
+
+bool conn_wait(struct conn *c, void (*then)(struct conn *c))
+{
+	if (c->ask == NULL || c->state == CONN_WAIT)
+		return false;
+	c->state = CONN_WAIT;
+	c->then = then;
+	conn_set_deadline(c, 0);
+	end_want(c->proxy->loop, &c->client, 0, conn_on_client, c);
+	end_want(c->proxy->loop, &c->up, 0, conn_on_up, c);
+	return true;
+}
+
 void conn_reset_denied(struct conn *c)
 {
 	struct buf target = BUF_INIT;
 
+	if (conn_wait(c, conn_reset_denied))
+		return;
 	log_target(&c->req.host, c->req.port, &target);
 	proxy_notice(c->proxy, buf_str(&target), c->verdict.reason);
 	buf_free(&target);
@@ -214,6 +248,8 @@ static void answer_denied(struct conn *c)
 {
 	struct buf target = BUF_INIT, hint = BUF_INIT;
 
+	if (conn_wait(c, answer_denied))
+		return;
 	log_target(&c->req.host, c->req.port, &target);
 	policy_hint(&c->req.host, c->req.port, &c->verdict, (const struct sockaddr *)&c->peer,
 		    c->proxy->sandbox, &hint);
@@ -464,6 +500,10 @@ void conn_on_client(int fd, uint32_t events, void *arg)
 		return;
 	case CONN_LINGER:
 		drain_client(c);
+		return;
+	case CONN_WAIT:
+		if (dead)
+			c->then(c);
 		return;
 	case CONN_DIAL:
 		if (dead)

@@ -53,9 +53,32 @@ static void put_line(struct proxy *p, const struct buf *line)
 	p->log_full = wire_send(p->wire, PROXY_WIRE_LOG_FULL, 0, NULL, 0, NULL, 0) == 0;
 }
 
-void log_record(struct proxy *p, const struct record *r)
+static struct json *program_json(const struct program *program)
+{
+	struct json *j;
+
+	if (program == NULL || program->pid == 0)
+		return NULL;
+	j = json_object();
+	json_set_uint(j, "pid", program->pid);
+	json_set(j, "exe", json_string_n(program->exe, program->exe_len));
+	return j;
+}
+
+void log_write(struct proxy *p, struct json *record, const struct program *program)
 {
 	struct buf line = BUF_INIT;
+
+	json_set(record, "program", program_json(program));
+	json_write(record, false, &line);
+	if (line.len == 0 || line.data[line.len - 1] != '\n')
+		buf_putc(&line, '\n');
+	put_line(p, &line);
+	buf_free(&line);
+}
+
+void log_record(struct proxy *p, const struct record *r)
+{
 	struct json *j;
 
 	if (p->log < 0)
@@ -74,11 +97,11 @@ void log_record(struct proxy *p, const struct record *r)
 	json_set_uint(j, "bytes_up", r->bytes_up);
 	json_set_uint(j, "bytes_down", r->bytes_down);
 	json_set_uint(j, "duration_ms", r->duration_ms);
-	json_write(j, false, &line);
-	if (line.len == 0 || line.data[line.len - 1] != '\n')
-		buf_putc(&line, '\n');
-	put_line(p, &line);
-	buf_free(&line);
+	if (r->ask != NULL) {
+		program_record(r->ask, j);
+		return;
+	}
+	log_write(p, j, r->program);
 	json_unref(j);
 }
 

@@ -13,6 +13,7 @@
  *   transparent.c  the beginning of a connection that was redirected to us
  *   stub.c      the box's name server
  *   proxy.c     listeners, the supervisor's messages, limits
+ *   program.c   which program of the box has a connection
  *   log.c       records, and the texts of denials
  *   ports.c     ward-ports: from listeners of the host into the box
  *   confine.c   what the process takes away from itself
@@ -28,6 +29,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/http1.h"
+#include "base/json.h"
 #include "base/loop.h"
 #include "base/wire.h"
 #include "policy/policy.h"
@@ -300,6 +302,33 @@ void flow_put(struct flow *f, const char *bytes, size_t n);
 /* Write what is pending; 0 (perhaps not all) or -errno. */
 int flow_flush(struct flow *f, int to);
 
+/* --- program.c ------------------------------------------------------------------------------- */
+
+struct proxy;
+struct program {      /* as init says; for people, and for no decision */
+	uint32_t pid; /* inside; 0: not known */
+	char *exe;    /* any bytes */
+	size_t exe_len;
+};
+struct programs;
+struct program_ask;
+/* who: NULL when it is not known. */
+typedef void program_fn(const struct program *who, void *arg);
+
+struct programs *programs_new(struct proxy *p, int init_fd); /* owns the socket to init */
+void programs_free(struct programs *all);		     /* takes NULL; answers what is asked */
+void programs_watch(struct programs *all);
+/*
+ * Whose socket is at the other end of the accepted connection fd, or, when from is given, sent a
+ * datagram from there? NULL: nobody will know. Else fn is called once, soon, never from within this
+ * call.
+ */
+struct program_ask *program_ask(struct proxy *p, int fd, const struct sockaddr_storage *from,
+				program_fn *fn, void *arg);
+void program_forget(struct program_ask *a); /* takes NULL; fn is not called any more */
+/* A record that waits for the answer; taken over. */
+void program_record(struct program_ask *a, struct json *record);
+
 /* --- log.c ----------------------------------------------------------------------------------- */
 
 struct record {
@@ -312,12 +341,15 @@ struct record {
 	const char *reason;
 	uint64_t bytes_up, bytes_down;
 	uint64_t duration_ms;
+	const struct program *program; /* NULL: not known, */
+	struct program_ask *ask;       /* or not yet; NULL: never */
 };
 enum { LOG_BYTES_MAX = 4 << 20 };
-struct proxy;
 /* One line, one write. Beyond LOG_BYTES_MAX the supervisor is asked for another file, once; beyond
  * twice as much nothing more is written. */
 void log_record(struct proxy *p, const struct record *r);
+/* A record that is complete but for its program. */
+void log_write(struct proxy *p, struct json *record, const struct program *program);
 /* "HOST:PORT" as people write it. */
 void log_target(const struct policy_host *host, uint16_t port, struct buf *out);
 /* A whole response of our own. target NULL: not about a target. */
@@ -350,6 +382,7 @@ struct conn {
 		CONN_DIAL,     /* on the way to the origin */
 		CONN_EXCHANGE, /* a request, and its response or our own */
 		CONN_TUNNEL,   /* bytes both ways */
+		CONN_WAIT,     /* refused; `then` follows when its program is known */
 		CONN_LINGER,   /* all is said; taking what the client still sends, so that it reads
 				  the answer before it sees a reset */
 	} state;
@@ -359,9 +392,13 @@ struct conn {
 	struct dial *dial;
 	struct loop_source *timer;
 	struct original *original; /* NULL: the client speaks to us as to a proxy */
-	uint64_t deadline;	   /* in ms of loop_now; 0: none */
-	uint64_t active;	   /* last time that bytes moved */
-	bool first;		   /* no request has been read yet */
+	struct program_ask *ask;   /* its program is not known yet, */
+	struct program program;	   /* or this */
+	void (*then)(struct conn *c);
+	const char *refusal; /* of a tunnel that waits */
+	uint64_t deadline;   /* in ms of loop_now; 0: none */
+	uint64_t active;     /* last time that bytes moved */
+	bool first;	     /* no request has been read yet */
 	/* the request under way */
 	struct forward req;
 	struct buf head;     /* for the origin; kept until the request is over */
@@ -392,6 +429,8 @@ void conn_set_deadline(struct conn *c, uint64_t ms); /* from now; 0: none */
 void conn_record(struct conn *c, const char *verdict, const char *reason);
 void conn_answer_bad(struct conn *c, int status, const char *message);
 void conn_answer_failed(struct conn *c, int status, const char *reason);
+/* Before a refusal: true when its program is not known yet; `then` follows when it is. */
+bool conn_wait(struct conn *c, void (*then)(struct conn *c));
 /* The exchange is over: the next request, or the end. */
 void conn_next_request(struct conn *c);
 /* A record begins here. */
@@ -407,6 +446,8 @@ void conn_reset_denied(struct conn *c);
 
 /* --- transparent.c --------------------------------------------------------------------------- */
 
+/* Where a redirected connection was meant to go; false: the kernel does not know (any more). */
+bool transparent_original(int fd, struct sockaddr_storage *ret);
 /* A connection that was redirected to us, just accepted. May free c. */
 void transparent_begin(struct conn *c);
 /* Its first bytes are there to be read. May free c. */
@@ -455,6 +496,8 @@ struct proxy {
 	} listeners[PROXY_LISTENERS_MAX];
 	size_t nlisteners;
 	struct pipes pipes;
+	struct programs *programs; /* NULL: none is known */
+	int init_fd;		   /* until then */
 	struct names *names;
 	struct stub *stub;
 	char *hostname; /* the box's own, or NULL */

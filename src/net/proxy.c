@@ -2,11 +2,11 @@
 /*
  * proxy: listeners, the supervisor's messages, and the limits of a box.
  *
- * Start: LISTEN, RULES, LOG and HOSTNAME in any order, then GO.  Up to there the process reads
- * nothing that the box could have written; after GO it confines itself, answers READY and accepts.
- * Later only RULES and LOG may come.  A new set of rules replaces the old one as a whole, and
- * connections that it does not allow are ended; a set that does not parse changes nothing.  Each is
- * answered, with TAKEN when it is in force or with FAILED.
+ * Start: LISTEN, RULES, LOG, HOSTNAME and INIT in any order, then GO.  Up to there the process
+ * reads nothing that the box could have written; after GO it confines itself, answers READY and
+ * accepts. Later only RULES and LOG may come.  A new set of rules replaces the old one as a whole,
+ * and connections that it does not allow are ended; a set that does not parse changes nothing. Each
+ * is answered, with TAKEN when it is in force or with FAILED.
  *
  * Limits: CONNS_MAX connections; of those PENDING_MAX that have not sent a request yet, beyond
  * which the oldest of them makes room.  A full box's connections wait in the listener's queue.
@@ -129,6 +129,14 @@ static int take_listener(struct proxy *p, struct wire_msg *m, struct err *e)
 	return 0;
 }
 
+static int take_init(struct proxy *p, struct wire_msg *m, struct err *e)
+{
+	if (p->init_fd >= 0)
+		return err_set(e, ERR_SYSTEM, EPROTO, "proxy: a second socket to init");
+	p->init_fd = wire_take_fd(m, 0);
+	return 0;
+}
+
 static int take_hostname(struct proxy *p, const struct wire_msg *m, struct err *e)
 {
 	if (m->len == 0 || m->len > POLICY_HOST_MAX || memchr(m->data, '\0', m->len) != NULL)
@@ -166,6 +174,8 @@ static int take_message(struct proxy *p, struct wire_msg *m, bool *ret_go, struc
 		return take_log(p, m, e);
 	case PROXY_WIRE_HOSTNAME:
 		return take_hostname(p, m, e);
+	case PROXY_WIRE_INIT:
+		return take_init(p, m, e);
 	case PROXY_WIRE_GO:
 		*ret_go = true;
 		return 0;
@@ -362,6 +372,10 @@ static int start(struct proxy *p, struct err *e)
 		return r;
 	p->names = names_new();
 	p->stub = stub_new(p);
+	if (p->init_fd >= 0) {
+		p->programs = programs_new(p, p->init_fd);
+		programs_watch(p->programs);
+	}
 	p->notices = NOTICES_MAX;
 	p->notices_at = loop_now(p->loop);
 	watch_listeners(p, true);
@@ -371,6 +385,8 @@ static int start(struct proxy *p, struct err *e)
 
 static void stop(struct proxy *p)
 {
+	programs_free(p->programs);
+	p->programs = NULL;
 	while (p->conns != NULL)
 		conn_abort(p->conns, "allow", "the sandbox was stopped");
 	for (size_t i = 0; i < p->nlisteners; i++)
@@ -397,6 +413,7 @@ int net_proxy_serve(int wire_fd, struct err *e)
 	p->wire = wire_fd;
 	p->log = -1;
 	p->routes = -1;
+	p->init_fd = -1;
 	r = confine_early(wire_fd, e);
 	if (r == 0)
 		r = start(p, e);

@@ -51,9 +51,9 @@ int conn_check_hello(const struct conn *c, const char **ret_why)
 	return *ret_why == NULL ? 1 : -1;
 }
 
-/* Close a tunnel whose first flight is not what was allowed. Frees c. */
-void conn_refuse_tunnel(struct conn *c, const char *reason)
+static void refuse_now(struct conn *c)
 {
+	const char *reason = c->refusal;
 	/* A fatal access_denied alert: clients then say so instead of "unexpected end". */
 	static const uint8_t alert[] = { 21, 3, 1, 0, 2, 2, 49 };
 	struct buf target = BUF_INIT;
@@ -74,6 +74,14 @@ void conn_refuse_tunnel(struct conn *c, const char *reason)
 	flow_drop(&c->to_client);
 	c->keep = false;
 	conn_next_request(c);
+}
+
+/* Close a tunnel whose first flight is not what was allowed; reason is static. May free c. */
+void conn_refuse_tunnel(struct conn *c, const char *reason)
+{
+	c->refusal = reason;
+	if (!conn_wait(c, refuse_now))
+		refuse_now(c);
 }
 
 /*

@@ -41,11 +41,14 @@ struct stream {
 	struct pending *pending;
 };
 
-/* A query whose name is being looked up. */
+/* A query whose name is being looked up, or one that is refused, as soon as its program is known.
+ */
 struct pending {
 	struct stub *stub;
 	struct pending *prev, *next;
 	struct lookup *lookup;
+	struct program_ask *ask;
+	char *why;
 	struct dns_question question;
 	struct stream *stream; /* NULL: a datagram */
 	int fd;
@@ -92,17 +95,17 @@ static bool denied_lately(struct stub *s, const char *name)
 	return false;
 }
 
-static void tell_denied(struct stub *s, const char *name, const struct policy_verdict *v)
+static void tell_denied(struct stub *s, const char *name, const struct policy_verdict *v,
+			struct program_ask *ask)
 {
 	const struct record r = { .what = "dns",
 				  .host = name,
 				  .verdict = "deny",
 				  .rule = v->rule,
 				  .origin = v->origin,
-				  .reason = v->reason };
+				  .reason = v->reason,
+				  .ask = ask };
 
-	if (denied_lately(s, name))
-		return;
 	log_record(s->proxy, &r);
 	proxy_notice(s->proxy, name, v->reason);
 }
@@ -191,7 +194,6 @@ static bool answer_now(struct stub *s, const struct dns_question *q, struct dns_
 	} else {
 		policy_decide_lookup(s->proxy->rules, ret_host, why);
 		if (!why->allow) {
-			tell_denied(s, ret_host->name, why);
 			r->rcode = DNS_RCODE_NXDOMAIN;
 			r->why = why->reason;
 		} else if (address_type(q->type)) {
@@ -234,6 +236,7 @@ static void pending_free(struct pending *x)
 	struct stub *s = x->stub;
 
 	resolve_cancel(x->lookup);
+	program_forget(x->ask);
 	if (x->prev != NULL)
 		x->prev->next = x->next;
 	else
@@ -243,6 +246,7 @@ static void pending_free(struct pending *x)
 	if (x->stream != NULL)
 		x->stream->pending = NULL;
 	s->npending--;
+	free(x->why);
 	free(x);
 }
 
@@ -271,9 +275,9 @@ static void on_resolved(int r, const struct dns_answer *answer, void *arg)
 		stream_step(stream);
 }
 
-static void look_up(struct stub *s, const struct dns_question *q, const struct policy_host *host,
-		    int fd, const struct sockaddr_storage *from, socklen_t from_size,
-		    struct stream *stream)
+static struct pending *pending_new(struct stub *s, const struct dns_question *q, int fd,
+				   const struct sockaddr_storage *from, socklen_t from_size,
+				   struct stream *stream)
 {
 	struct pending *x = xcalloc(1, sizeof(*x));
 
@@ -291,7 +295,44 @@ static void look_up(struct stub *s, const struct dns_question *q, const struct p
 		x->next->prev = x;
 	s->pending = x;
 	s->npending++;
-	x->lookup = resolve_start(s->proxy->resolver, host->name, on_resolved, x);
+	return x;
+}
+
+static void on_program(const struct program *who, void *arg)
+{
+	struct pending *x = arg;
+	struct stream *stream = x->stream;
+	const struct dns_reply reply = { .rcode = DNS_RCODE_NXDOMAIN, .why = x->why };
+
+	(void)who; /* the record has it */
+	x->ask = NULL;
+	send_reply(&x->question, &reply, x->fd, &x->from, x->from_size, stream);
+	pending_free(x);
+	if (stream != NULL)
+		stream_step(stream);
+}
+
+/* A refused name: record it, once. True when the answer waits for the program to be known. */
+static bool refuse(struct stub *s, const struct dns_question *q, const struct policy_host *host,
+		   const struct policy_verdict *why, int fd, const struct sockaddr_storage *from,
+		   socklen_t from_size, struct stream *stream)
+{
+	struct pending *x;
+
+	if (denied_lately(s, host->name))
+		return false;
+	if (s->npending == PENDING_MAX) {
+		tell_denied(s, host->name, why, NULL);
+		return false;
+	}
+	x = pending_new(s, q, fd, from, from_size, stream);
+	x->why = xstrdup(why->reason);
+	x->ask = program_ask(s->proxy, stream != NULL ? stream->end.fd : -1, from, on_program, x);
+	tell_denied(s, host->name, why, x->ask);
+	if (x->ask != NULL)
+		return true;
+	pending_free(x);
+	return false;
 }
 
 static void take_query(struct stub *s, const uint8_t *msg, size_t n, int fd,
@@ -303,6 +344,7 @@ static void take_query(struct stub *s, const uint8_t *msg, size_t n, int fd,
 	struct dns_address a = { 0 };
 	struct policy_verdict why;
 	struct policy_host host;
+	struct pending *x;
 	int r = dns_question_parse(msg, n, &q);
 
 	if (r == -ENOMSG)
@@ -311,10 +353,13 @@ static void take_query(struct stub *s, const uint8_t *msg, size_t n, int fd,
 		reply.rcode = r == -EOPNOTSUPP ? DNS_RCODE_NOTIMP : DNS_RCODE_FORMERR;
 	} else if (!answer_now(s, &q, &reply, &a, &why, &host)) {
 		if (s->npending < PENDING_MAX) {
-			look_up(s, &q, &host, fd, from, from_size, stream);
+			x = pending_new(s, &q, fd, from, from_size, stream);
+			x->lookup = resolve_start(s->proxy->resolver, host.name, on_resolved, x);
 			return;
 		}
 		reply.rcode = DNS_RCODE_SERVFAIL;
+	} else if (reply.why != NULL && refuse(s, &q, &host, &why, fd, from, from_size, stream)) {
+		return;
 	}
 	send_reply(&q, &reply, fd, from, from_size, stream);
 }

@@ -30,25 +30,32 @@ enum { ORIGINAL_DST = 80 };
 
 enum { FIRST_MS = 30000, HTTP_PORT = 80, HTTPS_PORT = 443 };
 
-/* Where the program wanted to go; false when the kernel does not know (any more). */
-static bool original_destination(int fd, struct dns_address *ret, uint16_t *ret_port)
+bool transparent_original(int fd, struct sockaddr_storage *ret)
 {
 	struct sockaddr_storage local = { 0 };
-	union {
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} to = { 0 };
-	socklen_t size = sizeof(local), to_size = sizeof(to);
+	socklen_t size = sizeof(local), to_size = sizeof(*ret);
 	bool v6;
 
+	*ret = (struct sockaddr_storage){ 0 };
 	if (getsockname(fd, (struct sockaddr *)&local, &size) != 0)
 		return false;
 	v6 = local.ss_family == AF_INET6;
-	if (getsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, ORIGINAL_DST, &to, &to_size) != 0)
+	return getsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, ORIGINAL_DST, ret, &to_size) == 0;
+}
+
+/* The same as the policy and the names take it. */
+static bool original_destination(int fd, struct dns_address *ret, uint16_t *ret_port)
+{
+	struct sockaddr_storage to;
+	const struct sockaddr_in *in = (const void *)&to;
+	const struct sockaddr_in6 *in6 = (const void *)&to;
+
+	if (!transparent_original(fd, &to))
 		return false;
-	*ret = (struct dns_address){ .v6 = v6 };
-	memcpy(ret->bytes, v6 ? (void *)&to.in6.sin6_addr : (void *)&to.in.sin_addr, v6 ? 16 : 4);
-	*ret_port = ntohs(v6 ? to.in6.sin6_port : to.in.sin_port);
+	*ret = (struct dns_address){ .v6 = to.ss_family == AF_INET6 };
+	memcpy(ret->bytes, ret->v6 ? (const void *)&in6->sin6_addr : (const void *)&in->sin_addr,
+	       ret->v6 ? 16 : 4);
+	*ret_port = ntohs(ret->v6 ? in6->sin6_port : in->sin_port);
 	return true;
 }
 

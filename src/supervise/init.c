@@ -44,6 +44,7 @@ struct init {
 	int inner_fd;
 	int signal_fd;
 	int ports_fd; /* to ward-ports; -1: none */
+	struct init_programs programs;
 	struct init_browser browser;
 	struct init_session *sessions;
 	size_t nsessions;
@@ -307,6 +308,9 @@ static void on_message(struct init *in, struct wire_msg *m)
 	case INIT_WIRE_PORTS:
 		init_ports_adopt(&in->ports_fd, m);
 		break;
+	case INIT_WIRE_PROXY:
+		init_programs_adopt(&in->programs, m);
+		break;
 	default:
 		break;
 	}
@@ -322,7 +326,7 @@ static void on_browser(struct init *in)
 	init_browser_done(&in->browser, n);
 }
 
-enum { FIXED = 4 /* descriptors in front of the sessions' */ };
+enum { FIXED = 5 /* descriptors in front of the sessions' */ };
 
 static int serve(struct init *in)
 {
@@ -338,6 +342,7 @@ static int serve(struct init *in)
 		p[1] = (struct pollfd){ .fd = in->signal_fd, .events = POLLIN };
 		p[2] = (struct pollfd){ .fd = in->ports_fd, .events = POLLIN };
 		p[3] = (struct pollfd){ .fd = pause < 0 ? in->browser.fd : -1, .events = POLLIN };
+		p[4] = (struct pollfd){ .fd = in->programs.fd, .events = POLLIN };
 		for (size_t i = 0; i < n; i++)
 			p[i + FIXED] = (struct pollfd){ .fd = in->sessions[i].report_fd,
 							.events = POLLIN };
@@ -357,6 +362,8 @@ static int serve(struct init *in)
 			on_browser(in);
 		if (p[2].revents)
 			init_ports_answer(&in->ports_fd, m);
+		if (p[4].revents)
+			init_programs_answer(&in->programs, m);
 		if (p[0].revents) {
 			int r = wire_recv(INIT_WIRE_FD, m);
 
@@ -433,7 +440,9 @@ static int set_up(struct init *in, struct err *e)
 
 int init_main(int argc, char **argv)
 {
-	struct init in = { .inner_fd = -1, .signal_fd = -1, .ports_fd = -1 };
+	struct init in = {
+		.inner_fd = -1, .signal_fd = -1, .ports_fd = -1, .programs = { .fd = -1 }
+	};
 	struct err e = ERR_INIT;
 
 	(void)argc;

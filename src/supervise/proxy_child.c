@@ -41,6 +41,23 @@ static int give_sockets(const struct box *box, int fd)
 	return r;
 }
 
+/* One end of a new socket to init, which leaves its earlier one; without it no program is known. */
+static int give_init(struct supervisor *sup, int fd)
+{
+	struct err e = ERR_INIT;
+	int pair[2];
+	int r = wire_pair(pair, &e);
+
+	if (r < 0)
+		return r;
+	r = supervisor_tell_init(sup, INIT_WIRE_PROXY, 0, NULL, 0, &pair[1], 1);
+	/* An init that is busy stays without. */
+	r = r == 0 ? wire_send(fd, PROXY_WIRE_INIT, 0, NULL, 0, &pair[0], 1) : 0;
+	close(pair[0]);
+	close(pair[1]);
+	return r;
+}
+
 /*
  * The log of connections is rotated in an order that loses no record for somebody who follows it:
  * the proxy gets a new file under another name, and only when it writes to that one are the names
@@ -88,6 +105,8 @@ static int give(struct supervisor *sup, int fd, struct err *e)
 	if (r < 0)
 		return r;
 	r = give_sockets(&sup->box, fd);
+	if (r == 0)
+		r = give_init(sup, fd);
 	if (r == 0)
 		r = wire_send(fd, PROXY_WIRE_HOSTNAME, 0, sup->params.config->hostname,
 			      strlen(sup->params.config->hostname), NULL, 0);

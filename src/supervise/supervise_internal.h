@@ -39,6 +39,7 @@ enum init_wire {
 	INIT_WIRE_SWEEP,      /* arg: 1 = final */
 	INIT_WIRE_LISTENS,    /* arg: a port. Does a program listen there? */
 	INIT_WIRE_PORTS,      /* fds[0]: socket to ward-ports, in place of an earlier one */
+	INIT_WIRE_PROXY,      /* fds[0]: the same to ward-proxy */
 	/* init -> supervisor */
 	INIT_WIRE_READY = 3,	/* configured; FAILED with session 0 otherwise */
 	INIT_WIRE_STARTED = 32, /* arg: session; payload: uint32_t pid inside, then text: its
@@ -136,6 +137,18 @@ void init_sweep(const struct sweep_dir *dirs, size_t n, const struct box_ids *id
 /* Requests of ward-ports (init_ports.c). *ports_fd: -1 when there is none (any more). */
 void init_ports_adopt(int *ports_fd, struct wire_msg *m);
 void init_ports_answer(int *ports_fd, struct wire_msg *m);
+
+/* Requests of ward-proxy: whose socket is it (init_programs.c). */
+enum { INIT_PROGRAMS_RECENT = 8 };
+struct init_programs {
+	int fd; /* -1: none (any more) */
+	pid_t recent[INIT_PROGRAMS_RECENT];
+	size_t next;
+	uint64_t credit; /* microseconds that may be spent on searches now */
+	uint64_t earned_at;
+};
+void init_programs_adopt(struct init_programs *p, struct wire_msg *m);
+void init_programs_answer(struct init_programs *p, struct wire_msg *m);
 
 /* Requests for a browser (init_browser.c). */
 #define BROWSER_PIPE "/run/ward/browser"

@@ -27,7 +27,9 @@ import time
 import unittest
 
 LISTEN, RULES, LOG, GO, READY, FAILED, DENIED, TAKEN = range(1, 9)
+INIT = 11
 ENTRY_DNS = 2
+PROGRAM_ASK, PROGRAM_IS = 1, 2
 PUBLIC = "203.0.113.10"  # an address of our own that is nobody's special one
 OTHER = "203.0.113.20"
 WAIT = 20  # seconds until something that must come is given up
@@ -311,7 +313,7 @@ def rules_text(rules):
 class Proxy:
     program = None
 
-    def __init__(self, rules, ready=True, raw_rules=None):
+    def __init__(self, rules, ready=True, raw_rules=None, init=None):
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.wire = mine
         self.wire.settimeout(WAIT)
@@ -332,6 +334,9 @@ class Proxy:
             self.send(LISTEN, ENTRY_DNS, [dns.fileno()])
         self.send_rules(rules_text(rules) if raw_rules is None else raw_rules)
         self.send(LOG, 0, [self.log_file.fileno()])
+        if init is not None:
+            self.send(INIT, 0, [init.fileno()])
+            init.close()
         self.send(GO)
         self.notices = []
         if ready:
@@ -1166,6 +1171,120 @@ class ProxyTest(unittest.TestCase):
         self.assertEqual(status["Seccomp"].strip(), "2")
         self.assertEqual(status["NoNewPrivs"].strip(), "1")
         self.assertEqual(int(status["CapEff"], 16) | int(status["CapPrm"], 16), 0)
+
+    # -- which program it was
+
+    def program_proxy(self, *rules):
+        """A proxy, and the socket on which it asks init whose connections these are."""
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        mine.settimeout(WAIT)
+        self.cleanup.append(mine.close)
+        return self.proxy(*rules, init=theirs), mine
+
+    def asked(self, init):
+        data = init.recv(4096)
+        kind, _, token, family, protocol, local, remote = struct.unpack("<HHIHHHH", data[:16])
+        self.assertEqual((kind, family, len(data)), (PROGRAM_ASK, socket.AF_INET, 48))
+        return token, protocol, local, remote
+
+    @staticmethod
+    def tell(init, token, pid=None, exe=b"", kind=PROGRAM_IS):
+        init.send(struct.pack("<HHI", kind, 0, token) +
+                  (b"" if pid is None else struct.pack("<I", pid) + exe))
+
+    def in_time(self, attempt):
+        """Until attempt's answer came before the proxy stopped waiting: its record."""
+        for _ in range(50):
+            record = attempt()
+            if record["program"] is not None:
+                return record
+        raise AssertionError("never in time")
+
+    def test_program_of_a_refusal(self):
+        """The refusal comes after the answer, because the program may end with it."""
+        exe = b"/tmp/\xff\n\x1b]0;title\x07" + b"x" * 480
+
+        def attempt():
+            proxy, init = self.program_proxy()
+            s = self.client(proxy)
+            s.sendall(b"GET http://denied.test/ HTTP/1.1\r\nHost: denied.test\r\n\r\n")
+            token, protocol, local, remote = self.asked(init)
+            self.assertEqual((protocol, local, remote),
+                             (socket.IPPROTO_TCP, s.getsockname()[1], proxy.port))
+            self.tell(init, token, 7, exe)
+            self.assertEqual(read_response(s)[0], 403)
+            # Not asked again for the same connection.
+            s.sendall(b"GET http://denied.test/2 HTTP/1.1\r\nHost: denied.test\r\n\r\n")
+            self.assertEqual(read_response(s)[0], 403)
+            first, second = (r["program"] for r in proxy.records())
+            self.assertEqual(first, second)
+            return proxy.records()[0]
+
+        program = self.in_time(attempt)["program"]
+        self.assertEqual(program, {"pid": 7, "exe": exe.decode(errors="replace")})
+
+    def test_program_of_a_refused_lookup(self):
+        def attempt():
+            proxy, init = self.program_proxy()
+            found = []
+            thread = threading.Thread(target=lambda: found.append(proxy.look_up("denied.test")))
+            thread.start()
+            token, protocol, _, _ = self.asked(init)
+            self.assertEqual(protocol, socket.IPPROTO_UDP)
+            self.tell(init, token, 9, b"/usr/bin/dig")
+            thread.join()
+            self.assertEqual(found, [None])
+            return proxy.wait_record(lambda r: r["entry"] == "dns")
+
+        program = self.in_time(attempt)["program"]
+        self.assertEqual(program, {"pid": 9, "exe": "/usr/bin/dig"})
+
+    def test_program_that_is_told_late(self):
+        """What is allowed does not wait for the answer; its record does, and not for ever."""
+        self.origin(port=80)
+        proxy, init = self.program_proxy("allow allowed.test", f"allow {PUBLIC}:80")
+        s = self.client(proxy)
+        s.sendall(b"GET http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n")
+        self.assertEqual(read_response(s)[0], 200)
+        token, _, _, _ = self.asked(init)
+        self.assertIsNone(proxy.wait_record(lambda r: r["host"] == "allowed.test")["program"])
+        # Too late, about nothing, too long, of another kind: nothing of it counts.
+        self.tell(init, token, 1, b"/late")
+        self.tell(init, 0, 1, b"/zero")
+        self.tell(init, 0xffffffff, 1, b"/x")
+        self.tell(init, token, 1, b"y" * 5000)
+        self.tell(init, token, 1, b"z", kind=77)
+        s.sendall(b"GET http://denied.test/ HTTP/1.1\r\nHost: denied.test\r\n\r\n")
+        self.assertEqual(read_response(s)[0], 403)
+        self.assertIsNone(proxy.wait_record(lambda r: r["host"] == "denied.test")["program"])
+
+    def test_program_when_init_is_broken(self):
+        for broken in (lambda init, token: init.close(),
+                       lambda init, token: self.tell(init, token),
+                       lambda init, token: self.tell(init, token, 0, b"/nobody"),
+                       lambda init, token: self.tell(init, token, 1, b"y" * 513)):
+            proxy, init = self.program_proxy()
+            s = self.client(proxy)
+            s.sendall(b"GET http://denied.test/ HTTP/1.1\r\nHost: denied.test\r\n\r\n")
+            broken(init, self.asked(init)[0])
+            self.assertEqual(read_response(s)[0], 403)
+            self.assertIsNone(proxy.wait_record(lambda r: r["host"] == "denied.test")["program"])
+
+    def test_program_is_asked_for_a_few_only(self):
+        """However many connections there are, and however slow init is."""
+        proxy, init = self.program_proxy()
+        for _ in range(300):
+            self.client(proxy)
+        self.assertEqual(self.get(proxy, "http://denied.test/")[0], 403)
+        init.setblocking(False)
+        asked = 0
+        try:
+            while init.recv(4096):
+                asked += 1
+        except BlockingIOError:
+            pass
+        self.assertGreater(asked, 0)
+        self.assertLess(asked, 200)
 
     # -- limits
 
