@@ -17,9 +17,11 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
@@ -267,4 +269,13 @@ int spawn_run(const struct spawn *s, struct buf *out, struct buf *err_out, int *
 	fd_closep(&run.streams[0].fd);
 	fd_closep(&run.streams[1].fd);
 	return r;
+}
+
+void spawn_die_with_parent(int pipe_fd)
+{
+	struct pollfd reader = { .fd = pipe_fd };
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
+	    (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR)))
+		_exit(1);
 }

@@ -32,4 +32,11 @@ struct spawn {
 int spawn_run(const struct spawn *s, struct buf *out, struct buf *err_out, int *ret_status,
 	      struct err *e);
 
+/*
+ * Die with the parent: killed when it ends.  pipe_fd: the writing end of a pipe that only the
+ * parent reads; when it ended before this call, which no signal tells, this process ends here.
+ * Executing keeps it, a change of ids undoes it.
+ */
+void spawn_die_with_parent(int pipe_fd);
+
 #endif

@@ -269,7 +269,7 @@ static _Noreturn void run_child(const struct box_ids *ids, int go_fd, int err_fd
 		r = err_sys(&e, "id maps: become root of the namespace");
 	if (r == 0) {
 		/* A change of ids has undone it. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		spawn_die_with_parent(err_fd);
 		r = j->as_root(j->arg, &e);
 	}
 	if (r < 0) {
@@ -303,6 +303,7 @@ int mapped_run(const struct box_ids *ids, const struct mapped_job *j, struct err
 	pid = clone_userns(j->namespaces);
 	if (pid == 0) {
 		close(go[1]);
+		close(report[0]);
 		run_child(ids, go[0], report[1], j);
 	}
 	r = pid < 0 ? -errno : 0;

@@ -12,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/spawn.h"
 #include "image/image_internal.h"
 
 void image_event_send(const char *event, struct json *j)
@@ -40,8 +41,8 @@ static void send_error(const struct err *e)
 /* It never outlives who started it, and leaves no core with credentials in it. */
 static int tie(struct err *e)
 {
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
-	    setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }) != 0)
+	spawn_die_with_parent(STDOUT_FILENO);
+	if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }) != 0)
 		return err_sys(e, "image helper: cannot set itself up");
 	signal(SIGPIPE, SIG_IGN);
 	return 0;

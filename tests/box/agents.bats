@@ -66,6 +66,20 @@ type_line() { # TEXT
 	press Enter
 }
 
+# An Enter that comes soon after the text may have gone to a menu of suggestions alone.
+quit_agent() { # AGENT
+	local try
+	type_line "${AGENT_QUIT[$1]}"
+	for try in 1 2 3 4 5 6; do
+		if WAIT_SECONDS=15 wait_for test -s "$TEST_DIR/ended"; then
+			return 0
+		fi
+		screen
+		press Enter
+	done
+	fail "$1 does not end"
+}
+
 box_size_is() { # "ROWS COLUMNS"
 	ward exec "$(ward ls -q)" sh -c 'for f in /dev/pts/[0-9]*; do stty -F "$f" size; done' | grep -qx "$1"
 }
@@ -91,8 +105,7 @@ works_on_a_terminal() { # AGENT
 	check_work
 	tmux -L "$TMUX_SERVER" resize-window -x 84 -y 25
 	wait_for box_size_is "25 84"
-	type_line "${AGENT_QUIT[$1]}"
-	WAIT_SECONDS=60 wait_for test -s "$TEST_DIR/ended"
+	quit_agent "$1"
 	assert_file "$TEST_DIR/ended" ended=0
 }
 

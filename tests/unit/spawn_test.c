@@ -7,9 +7,12 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/spawn.h"
@@ -99,6 +102,54 @@ static void test_find(void **state)
 	assert_null(spawn_find(none));
 }
 
+/*
+ * A parent that has started a child ends: before the child asks to die with it (early), or after.
+ * Either way the child is gone soon, which the end of its pipe tells.
+ */
+static void dies_with_parent(bool early)
+{
+	int held[2], reports[2], go[2];
+	struct pollfd p;
+	pid_t parent;
+	char byte;
+
+	assert_int_equal(pipe2(held, O_CLOEXEC) | pipe2(reports, O_CLOEXEC) | pipe2(go, O_CLOEXEC),
+			 0);
+	parent = fork();
+	if (parent == 0) {
+		if (fork() != 0) {
+			/* Late: the child says when it has asked. */
+			_exit(!early && read(reports[0], &byte, 1) != 1);
+		}
+		close(held[0]);
+		close(reports[0]);
+		close(go[1]);
+		if (early && read(go[0], &byte, 1) != 0)
+			_exit(1);
+		spawn_die_with_parent(reports[1]);
+		if (write(reports[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(held[1]);
+	close(reports[0]);
+	close(reports[1]);
+	close(go[0]);
+	assert_int_equal(waitpid(parent, NULL, 0), parent);
+	close(go[1]);
+	p = (struct pollfd){ .fd = held[0] };
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	assert_int_equal(p.revents, POLLHUP);
+	close(held[0]);
+}
+
+static void test_dies_with_parent(void **state)
+{
+	(void)state;
+	dies_with_parent(true);
+	dies_with_parent(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +157,7 @@ int main(void)
 		cmocka_unit_test(test_clean),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_dies_with_parent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
