@@ -49,24 +49,6 @@ char *package_url_rule(const char *url)
 	return xasprintf("%.*s:%s", (int)(end - host), host, port);
 }
 
-void package_certificates(const char *text, size_t n, struct buf *out)
-{
-	static const char begin[] = "-----BEGIN CERTIFICATE-----";
-	static const char end[] = "-----END CERTIFICATE-----";
-	const char *stop = text + n;
-
-	for (const char *at = text; (at = memmem(at, (size_t)(stop - at), begin, strlen(begin)));) {
-		const char *last = memmem(at, (size_t)(stop - at), end, strlen(end));
-
-		if (!last)
-			return;
-		last += strlen(end);
-		buf_add(out, at, (size_t)(last - at));
-		buf_putc(out, '\n');
-		at = last;
-	}
-}
-
 /* ${NAME} from env; an unknown one stays, as with npm. */
 static char *expand(const char *value, char *const *env)
 {

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/certs.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/spawn.h"
@@ -297,7 +298,7 @@ static void add_certificates(struct engine_packages *p)
 
 		if (!text_ends(files.v[i], ".crt") || read_file(files.v[i], &text, NULL) < 0)
 			continue;
-		package_certificates(buf_str(&text), text.len, add_file(p, files.v[i]));
+		certs_add(buf_str(&text), text.len, add_file(p, files.v[i]));
 		p->own_ca = true;
 	}
 }
@@ -356,7 +357,7 @@ static int add_npm(struct engine_packages *p, const char *home, struct err *e)
 		buf_puts(&ca, c.ca);
 	if (ca.len) {
 		buf_printf(&text, "cafile=" NPM_CA "\n");
-		package_certificates(buf_str(&ca), ca.len, add_file(p, NPM_CA));
+		certs_add(buf_str(&ca), ca.len, add_file(p, NPM_CA));
 	}
 	if (c.insecure)
 		buf_puts(&text, "strict-ssl=false\n");

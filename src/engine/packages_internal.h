@@ -55,12 +55,6 @@ void npm_config_parse(const char *text, size_t n, char *const *env, struct npm_c
 /* The same for variables npm_config_KEY. */
 void npm_config_env(char *const *env, struct npm_config *c);
 
-/* --- certificates (npm_config.c) ----------------------------------------------------------------
- */
-
-/* Append the certificates of a PEM file, and nothing else of it: bundles may hold a private key. */
-void package_certificates(const char *text, size_t n, struct buf *out);
-
 /* --- urls --------------------------------------------------------------------------------------
  */
 

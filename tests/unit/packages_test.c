@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/certs.h"
 #include "base/mem.h"
 #include "engine/packages_internal.h"
 
@@ -157,10 +158,10 @@ static void test_certificates(void **state)
 	struct buf out = BUF_INIT;
 
 	(void)state;
-	package_certificates(text, strlen(text), &out);
+	certs_add(text, strlen(text), &out);
 	assert_string_equal(buf_str(&out), CERTIFICATE("AAAA") "\n" CERTIFICATE("BBBB") "\n");
 	buf_free(&out);
-	package_certificates("", 0, &out);
+	certs_add("", 0, &out);
 	assert_int_equal(out.len, 0);
 }
 
