@@ -62,6 +62,8 @@ enum proxy_wire {
 	PROXY_WIRE_HOSTNAME, /* payload: the box's own name */
 	PROXY_WIRE_INIT,     /* fds[0]: a socket to init (enum program_wire); without it no program
 				is known */
+	PROXY_WIRE_UPSTREAM, /* fds[0]: sealed memfd with proxies_write's text, passwords included
+			      */
 };
 enum proxy_entry {
 	PROXY_ENTRY_EXPLICIT = 0, /* a listener: CONNECT and absolute-form HTTP */

@@ -114,6 +114,7 @@ static int template_pull(struct cli *c, struct err *e)
 /* What goes to a registry. */
 struct transfer {
 	struct image_registry how;
+	struct proxies proxies;
 	struct progress progress;
 	char *helper;
 };
@@ -123,11 +124,16 @@ static int transfer_begin(struct cli *c, struct transfer *t, struct err *e)
 	int r;
 
 	*t = (struct transfer){ 0 };
-	r = engine_helper("ward-registry", &t->helper, e);
-	if (r < 0)
+	r = engine_proxies(&c->engine, &t->proxies, e);
+	if (r == 0)
+		r = engine_helper("ward-registry", &t->helper, e);
+	if (r < 0) {
+		proxies_clear(&t->proxies);
 		return r;
+	}
 	t->how = (struct image_registry){ .helper = t->helper,
 					  .registries = c->engine.config->registries,
+					  .proxies = &t->proxies,
 					  .event = progress_event,
 					  .arg = &t->progress };
 	progress_begin(&t->progress, c->v.quiet);
@@ -138,6 +144,7 @@ static void transfer_end(struct transfer *t)
 {
 	progress_end(&t->progress);
 	free(t->helper);
+	proxies_clear(&t->proxies);
 }
 
 static int template_push(struct cli *c, struct err *e)

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include "base/proxy.h"
 #include "image/image.h"
 #include "spec/spec.h"
 #include "state/state.h"
@@ -273,6 +274,11 @@ int engine_policy_text(struct engine_context *c, const struct spec *s, const str
 
 /* Where a helper of Ward's is installed (ward-registry, ward-image, ...). Owned by the caller. */
 int engine_helper(const char *name, char **ret, struct err *e);
+/*
+ * The proxies of the user's company for what starts now: the configuration's, else those of our
+ * environment.  A bad address is an error that names where it stands, and does not quote it.
+ */
+int engine_proxies(const struct engine_context *c, struct proxies *ret, struct err *e);
 
 /*
  * The socket of this user's container engine, canonical; somebody answers there now. DOCKER_HOST,

@@ -233,6 +233,7 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 	auto_free char *ports_path = NULL;
 	struct spec_ports ports = { 0 };
 	struct supervise_credentials credentials = { 0 };
+	auto_proxies proxies = { 0 };
 	struct supervise_params p;
 	int r;
 
@@ -252,7 +253,10 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 	if (r == 0)
 		r = native_helper("ward-init", &init_path, e);
 	if (r == 0)
-		r = native_helper("ward-proxy", &proxy_path, e);
+		r = engine_proxies(c, &proxies, e);
+	if (r == 0)
+		r = native_helper(proxies_need_tls(&proxies) ? "ward-proxy-tls" : "ward-proxy",
+				  &proxy_path, e);
 	if (r == 0)
 		r = native_helper("ward-ports", &ports_path, e);
 	if (r == 0)
@@ -269,6 +273,7 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 					       .name = l.spec->name,
 					       .init_path = init_path,
 					       .proxy_path = proxy_path,
+					       .proxies = &proxies,
 					       .ports_path = ports_path,
 					       .ports = &ports,
 					       .grace_seconds = c->config->grace_seconds,

@@ -373,6 +373,7 @@ static int start_box(struct build *b, const struct build_step *p, const char *sc
 	auto_free char *relay = NULL;
 	auto_close int lock = -1;
 	const struct spec_ports ports = { 0 }; /* none is published */
+	auto_proxies proxies = { 0 };
 	struct kit *k = NULL;
 	int r = kit_load("shell", b->c->paths.config, NULL, &k, e);
 
@@ -393,7 +394,10 @@ static int start_box(struct build *b, const struct build_step *p, const char *sc
 	if (r == 0)
 		r = native_helper("ward-init", &init, e);
 	if (r == 0)
-		r = native_helper("ward-proxy", &proxy, e);
+		r = engine_proxies(b->c, &proxies, e);
+	if (r == 0)
+		r = native_helper(proxies_need_tls(&proxies) ? "ward-proxy-tls" : "ward-proxy",
+				  &proxy, e);
 	if (r == 0)
 		r = native_helper("ward-ports", &relay, e);
 	if (r == 0)
@@ -406,6 +410,7 @@ static int start_box(struct build *b, const struct build_step *p, const char *sc
 								.name = c->spec->name,
 								.init_path = init,
 								.proxy_path = proxy,
+								.proxies = &proxies,
 								.ports_path = relay,
 								.ports = &ports,
 								.grace_seconds = GRACE_SECONDS },

@@ -169,12 +169,16 @@ int engine_template_pull(struct engine_context *c, const struct image_store *s,
 {
 	struct native_ahead *ahead = native_ahead_new(s, c->transfer, c->transfer_arg);
 	auto_free char *helper = NULL;
+	auto_proxies proxies = { 0 };
 	struct image_registry how = { .registries = c->config->registries,
+				      .proxies = &proxies,
 				      .platform = platform,
 				      .event = c->transfer,
 				      .arg = c->transfer_arg };
 	int r = native_helper("ward-registry", &helper, e);
 
+	if (r == 0)
+		r = engine_proxies(c, &proxies, e);
 	how.helper = helper;
 	/* What is not for this machine is not unpacked. */
 	if (!platform) {

@@ -34,6 +34,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/proxy.h"
 
 enum {
 	IMAGE_DIGEST_LEN = 71, /* "sha256:" and 64 lower-case hexadecimal digits */
@@ -303,7 +304,9 @@ int image_helper_run(const struct image_job *job, struct json **ret_result, stru
 struct image_registry {
 	const char *helper;	 /* absolute path of ward-registry */
 	struct json *registries; /* config.yaml's, see struct spec_config; or NULL */
-	const char *platform;	 /* image_platform_parse; NULL: this machine's */
+	/* Of the user's company; its file of certificate authorities is for every registry. */
+	const struct proxies *proxies;
+	const char *platform; /* image_platform_parse; NULL: this machine's */
 	/* "blob" {digest, size, have, state: queued waiting downloading done exists uploading},
 	 * "manifest" {digest}: it and its configuration are in the store, the layers come now, and
 	 * "note" {text: foreign, of one line}; may be NULL.  While it is downloading the first

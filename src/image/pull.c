@@ -12,8 +12,8 @@
 #include "base/mem.h"
 #include "image/image.h"
 
-/* What the helper gets of our environment: where credentials, proxies and certificates are, and
- * what credential helpers need to find a keyring. */
+/* What the helper gets of our environment: where credentials and certificates are, and what
+ * credential helpers need to find a keyring. Proxies come on their own. */
 static const char *const passed_env[] = {
 	"HOME",
 	"PATH",
@@ -23,13 +23,6 @@ static const char *const passed_env[] = {
 	"LC_ALL",
 	"DOCKER_CONFIG",
 	"SSL_CERT_FILE",
-	"http_proxy",
-	"https_proxy",
-	"HTTPS_PROXY",
-	"all_proxy",
-	"ALL_PROXY",
-	"no_proxy",
-	"NO_PROXY",
 	"DISPLAY",
 	"GNUPGHOME",
 	"GPG_TTY",
@@ -55,6 +48,9 @@ static int run(const struct image_store *s, const char *verb, struct json *reque
 		if (getenv(passed_env[i]))
 			strv_env_set(&env, passed_env[i], getenv(passed_env[i]));
 	}
+	proxies_to_env(how->proxies, &env);
+	if (how->proxies->ca)
+		json_set_string(request, "ca", how->proxies->ca);
 	json_set(request, "registries", how->registries ? json_ref(how->registries) : json_array());
 	return image_helper_run(&(struct image_job){ .helper = how->helper,
 						     .verb = verb,

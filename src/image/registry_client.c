@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/fs.h"
+#include "base/certs.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "image/image_internal.h"
@@ -28,7 +28,6 @@ enum {
 	TRIES_MAX = 6,
 	BACKOFF_MS = 500,
 	RETRY_AFTER_MAX = 60, /* seconds */
-	CA_MAX = 4 << 20,
 };
 
 #define DOCKER_HOST "docker.io"
@@ -36,25 +35,13 @@ enum {
 /* --- making one --------------------------------------------------------------------------------
  */
 
-/* The system's certificates, when others come in their place. */
-static const char *const system_ca[] = {
-	"/etc/ssl/certs/ca-certificates.crt",
-	"/etc/pki/tls/certs/ca-bundle.crt",
-	"/etc/ssl/ca-bundle.pem",
-};
-
-static int add_file(const char *path, bool must, struct buf *out, struct err *e)
+static int add_file(const char *path, struct buf *out, struct err *e)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	auto_free char *shown = text_escaped(path);
-	int r;
+	int r = certs_read_file(path, out, e);
 
-	if (fd < 0)
-		return must ? err_sys(e, "certificates '%s'", shown) : -ENOENT;
-	r = fs_read_fd(fd, CA_MAX, out, e);
 	if (r == 0)
 		buf_putc(out, '\n');
-	return r < 0 ? err_prefix(e, "certificates '%s'", shown) : 0;
+	return r;
 }
 
 static int read_ca(const struct registry_config *c, struct buf *out, struct err *e)
@@ -64,14 +51,17 @@ static int read_ca(const struct registry_config *c, struct buf *out, struct err 
 	int r = 0;
 
 	if (c->ca)
-		r = add_file(c->ca, true, out, e);
+		r = add_file(c->ca, out, e);
+	if (r == 0 && c->company_ca)
+		r = add_file(c->company_ca, out, e);
 	if (r == 0)
-		(void)add_file(docker, false, out, NULL);
+		(void)add_file(docker, out, NULL);
 	if (r == 0 && env && env[0])
-		r = add_file(env, true, out, e);
+		r = add_file(env, out, e);
 	if (r == 0 && out->len > 0 && !(env && env[0])) {
-		for (size_t i = 0; i < ARRAY_SIZE(system_ca); i++) {
-			if (add_file(system_ca[i], false, out, NULL) == 0)
+		/* Others come in the place of the system's, which are to count as well. */
+		for (size_t i = 0; certs_system[i]; i++) {
+			if (add_file(certs_system[i], out, NULL) == 0)
 				break;
 		}
 	}
@@ -121,14 +111,15 @@ const struct json *registry_config_of(const struct json *registries, const char 
 	return NULL;
 }
 
-int registry_open(const struct json *registries, const char *host, const char *repository,
+int registry_open(const struct json *request, const char *host, const char *repository,
 		  const char *actions, struct registry **ret, struct err *e)
 {
-	const struct json *j = registry_config_of(registries, host);
+	const struct json *j = registry_config_of(json_get(request, "registries"), host);
 	struct registry_config c = { .host = host };
 
 	(void)json_get_bool(j, "insecure", &c.insecure);
 	(void)json_get_string(j, "ca", &c.ca);
+	(void)json_get_string(request, "ca", &c.company_ca);
 	return registry_new(&c, repository, actions, ret, e);
 }
 

@@ -45,7 +45,7 @@ static int bad_request(struct err *e)
 /* --- endpoints ---------------------------------------------------------------------------------
  */
 
-static int add_endpoint(struct fetch *f, const struct json *registries, const char *host,
+static int add_endpoint(struct fetch *f, const struct json *request, const char *host,
 			struct err *e)
 {
 	int r;
@@ -53,7 +53,7 @@ static int add_endpoint(struct fetch *f, const struct json *registries, const ch
 	if (f->nendpoints == ENDPOINTS_MAX)
 		return err_set(e, ERR_INPUT, -E2BIG, "registry: more than %d mirrors",
 			       ENDPOINTS_MAX - 1);
-	r = registry_open(registries, host, f->repository, "pull", &f->endpoints[f->nendpoints], e);
+	r = registry_open(request, host, f->repository, "pull", &f->endpoints[f->nendpoints], e);
 	if (r == 0)
 		f->nendpoints++;
 	return r;
@@ -80,8 +80,8 @@ static int read_request(const struct json *j, struct fetch *f, struct err *e)
 		return r;
 	(void)json_get_strv(registry_config_of(registries, host), "mirrors", &mirrors);
 	for (size_t i = 0; i < mirrors.n && r == 0; i++)
-		r = add_endpoint(f, registries, mirrors.v[i], e);
-	return r == 0 ? add_endpoint(f, registries, host, e) : r;
+		r = add_endpoint(f, j, mirrors.v[i], e);
+	return r == 0 ? add_endpoint(f, j, host, e) : r;
 }
 
 static void fetch_clear(struct fetch *f)

@@ -160,15 +160,16 @@ struct registry {
 struct registry_config {
 	const char *host;
 	bool insecure;
-	const char *ca; /* file */
+	const char *ca;		/* file */
+	const char *company_ca; /* another one, for every registry */
 };
 /* Before the process is confined: reads certificates and credentials. */
 int registry_new(const struct registry_config *c, const char *repository, const char *actions,
 		 struct registry **ret, struct err *e);
 /* The entry of a host in the list "registries" of a request, or NULL. */
 const struct json *registry_config_of(const struct json *registries, const char *host);
-/* The same with what the list "registries" of a request says about the host. */
-int registry_open(const struct json *registries, const char *host, const char *repository,
+/* The same with what a request says about the host: its list "registries", and "ca". */
+int registry_open(const struct json *request, const char *host, const char *repository,
 		  const char *actions, struct registry **ret, struct err *e);
 void registry_free(struct registry *r);
 /* Find out which transport it speaks, if there is a choice. */

@@ -217,8 +217,7 @@ int registry_push(const struct json *request, struct json **ret, struct err *e)
 		return err_set(e, ERR_SYSTEM, -EINVAL, "registry: the request is malformed");
 	r = http_global_init(e);
 	if (r == 0)
-		r = registry_open(json_get(request, "registries"), host, repository, "pull,push",
-				  &p.r, e);
+		r = registry_open(request, host, repository, "pull,push", &p.r, e);
 	if (r < 0)
 		return r;
 	r = registry_confine(&p.store, false, e);

@@ -8,7 +8,7 @@
  *   Landlock: no file but the resolver's configuration, no signal and no abstract socket outside,
  *             no TCP bind
  *   seccomp:  the system calls of an event loop over sockets; no program, no process, no new
- *             executable memory, no socket but IPv4 and IPv6
+ *             executable memory, no socket but IPv4 and IPv6 and pairs of its own
  *
  * The relay of ports has no file at all, and neither socket() nor connect(): it has the sockets
  * that it was handed, and cannot turn one of them to another peer.
@@ -37,8 +37,9 @@
 #include "base/text.h"
 #include "net/net_internal.h"
 
-/* Two per connection and per pipe, those of lookups (three each at most), and some. */
-enum { NOFILE_MAX = 2 * PROXY_CONNS_MAX + 2 * PIPES_MAX + 1024 };
+/* Two per connection (four when there is TLS to a company's proxy) and two per pipe, those of
+ * lookups (three each at most), and some. */
+enum { NOFILE_MAX = 4 * PROXY_CONNS_MAX + 2 * PIPES_MAX + 1024 };
 
 int confine_early(int wire_fd, struct err *e)
 {
@@ -159,6 +160,7 @@ static const int proxy_calls[] = {
 static const struct call_check proxy_checks[] = {
 	{ SYS_socket, 0, UINT32_MAX, AF_INET },
 	{ SYS_socket, 0, UINT32_MAX, AF_INET6 },
+	{ SYS_socketpair, 0, UINT32_MAX, AF_UNIX },
 };
 
 static int filter_calls(enum confine_role role, struct err *e)

@@ -121,6 +121,7 @@ void conn_record(struct conn *c, const char *verdict, const char *reason)
 		.rule = c->verdict.rule,
 		.origin = c->verdict.origin,
 		.reason = reason,
+		.via = c->via != NULL ? upstream_name(c->via) : NULL,
 		.bytes_up = c->to_up.bytes,
 		.bytes_down = c->to_client.bytes,
 		.duration_ms = loop_now(c->proxy->loop) - c->started,
@@ -178,15 +179,21 @@ bool conn_wait(struct conn *c, void (*then)(struct conn *c))
 	return true;
 }
 
-void conn_reset_denied(struct conn *c)
+/* A line for people, where the program gets none. */
+static void notice(struct conn *c, const char *reason)
 {
 	struct buf target = BUF_INIT;
 
+	log_target(&c->req.host, c->req.port, &target);
+	proxy_notice(c->proxy, buf_str(&target), reason);
+	buf_free(&target);
+}
+
+void conn_reset_denied(struct conn *c)
+{
 	if (conn_wait(c, conn_reset_denied))
 		return;
-	log_target(&c->req.host, c->req.port, &target);
-	proxy_notice(c->proxy, buf_str(&target), c->verdict.reason);
-	buf_free(&target);
+	notice(c, c->verdict.reason);
 	conn_reset(c, "deny", c->verdict.reason);
 }
 
@@ -199,6 +206,8 @@ void conn_begin_request(struct conn *c)
 	c->got_head = false;
 	c->up_shut = false;
 	c->verdict = (struct policy_verdict){ 0 };
+	c->via = NULL;
+	c->forwarded = false;
 	c->to_up.bytes = 0;
 	c->to_client.bytes = 0;
 	flow_begin(&c->to_up, HTTP1_BODY_NONE, 0);
@@ -304,7 +313,9 @@ void conn_start_dial(struct conn *c)
 	c->state = CONN_DIAL;
 	conn_set_deadline(c, 0);
 	end_want(c->proxy->loop, &c->client, 0, conn_on_client, c);
-	c->dial = dial_start(c->proxy, &c->req.host, c->req.port, request_of(c, &q), on_dialled, c);
+	/* Proxies drop an Upgrade from what they read. */
+	c->dial = dial_start(c->proxy, &c->req.host, c->req.port, request_of(c, &q),
+			     !c->req.websocket, on_dialled, c);
 }
 
 /* A program that looked the name up itself asks for its synthetic address: the name is meant. */
@@ -425,7 +436,14 @@ static void begin_exchange(struct conn *c)
 	c->hello_pending = false;
 	flow_begin(&c->to_up, c->req.body, c->req.content_length);
 	flow_begin(&c->to_client, HTTP1_BODY_UNTIL_CLOSE, 0);
-	flow_put(&c->to_up, c->head.data, c->head.len);
+	if (c->forwarded) {
+		auto_buf head = BUF_INIT;
+
+		upstream_request(c->via, &c->req.host, c->req.port, &c->head, &head);
+		flow_put(&c->to_up, head.data, head.len);
+	} else {
+		flow_put(&c->to_up, c->head.data, c->head.len);
+	}
 }
 
 static int outcome_status(enum dial_outcome outcome)
@@ -449,6 +467,8 @@ static void on_dialled(const struct dial_result *r, void *arg)
 	c->dial = NULL;
 	c->verdict = r->verdict;
 	c->peer = r->peer;
+	c->via = r->via;
+	c->forwarded = r->forward;
 	c->active = loop_now(c->proxy->loop);
 	if (r->outcome == DIAL_CONNECTED) {
 		c->up = (struct end){ .fd = r->fd };
@@ -467,6 +487,8 @@ static void on_dialled(const struct dial_result *r, void *arg)
 	} else if (r->outcome == DIAL_DENIED) {
 		on_denied(c);
 	} else if (is_redirected_tunnel(c)) {
+		if (c->via != NULL)
+			notice(c, r->reason);
 		conn_reset(c, "error", r->reason);
 	} else {
 		conn_answer_failed(c, outcome_status(r->outcome), r->reason);

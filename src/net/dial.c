@@ -8,20 +8,20 @@
  * and what was checked is what is dialled, so that a name server cannot change its mind in between.
  *
  * A service of the host (a localhost:PORT rule) is dialled on 127.0.0.1, then on ::1.
+ *
+ * Where the user's company has a proxy, it is told the name once that is allowed, and resolves it:
+ * there is no address here to decide on.  A literal address is decided on as ever, and those that
+ * mean this machine or its cable are not what another machine would reach by them.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "net/net_internal.h"
-
-enum { CONNECT_MS = 10000 };
 
 struct dial {
 	struct proxy *proxy;
@@ -33,33 +33,12 @@ struct dial {
 	void *arg;
 	struct lookup *lookup;
 	struct loop_source *timer;
-	struct end end;
+	struct connecting *connecting;
+	struct upstream_dial *upstream;
 	struct sockaddr_storage addr[DNS_ADDRESSES_MAX];
-	size_t naddr, next;
-	int error; /* of the last address that was tried */
+	size_t naddr;
 	struct dial_result result;
 };
-
-static socklen_t addr_size(const struct sockaddr_storage *ss)
-{
-	return ss->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-}
-
-static void make_addr(bool v6, const uint8_t *bytes, uint16_t port, struct sockaddr_storage *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	if (v6) {
-		struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-
-		memcpy(&in6.sin6_addr, bytes, 16);
-		memcpy(ret, &in6, sizeof(in6));
-	} else {
-		struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
-
-		memcpy(&in.sin_addr, bytes, 4);
-		memcpy(ret, &in, sizeof(in));
-	}
-}
 
 void dial_cancel(struct dial *d)
 {
@@ -67,22 +46,19 @@ void dial_cancel(struct dial *d)
 		return;
 	resolve_cancel(d->lookup);
 	loop_remove(d->proxy->loop, d->timer);
-	end_close(d->proxy->loop, &d->end);
+	connect_cancel(d->connecting);
+	upstream_dial_cancel(d->upstream);
 	free(d);
 }
 
-static void finish(struct dial *d, enum dial_outcome outcome, const char *reason)
+static void finish(struct dial *d, enum dial_outcome outcome, int fd, const char *reason)
 {
 	struct dial_result result = d->result;
 	dial_fn *fn = d->fn;
 	void *arg = d->arg;
 
 	result.outcome = outcome;
-	result.fd = -1;
-	if (outcome == DIAL_CONNECTED) {
-		end_unwatch(d->proxy->loop, &d->end);
-		result.fd = steal_fd(&d->end.fd);
-	}
+	result.fd = fd;
 	snprintf(result.reason, sizeof(result.reason), "%s", reason);
 	dial_cancel(d);
 	fn(&result, arg);
@@ -93,7 +69,7 @@ static void on_denied(void *arg)
 	struct dial *d = arg;
 
 	d->timer = NULL;
-	finish(d, DIAL_DENIED, d->result.verdict.reason);
+	finish(d, DIAL_DENIED, -1, d->result.verdict.reason);
 }
 
 static void decide_dialled(const struct proxy *p, const struct policy_host *host, uint16_t port,
@@ -113,94 +89,56 @@ static void decide_dialled(const struct proxy *p, const struct policy_host *host
 	}
 }
 
+/* By name alone, as far as it is one. *addr: the literal's, else AF_UNSPEC. */
+static void decide_unresolved(const struct proxy *p, const struct policy_host *host, uint16_t port,
+			      const struct policy_request *q, struct sockaddr_storage *addr,
+			      struct policy_verdict *ret)
+{
+	*addr = (struct sockaddr_storage){ .ss_family = AF_UNSPEC };
+	if (host->kind == POLICY_HOST_NAME) {
+		policy_decide(p->rules, host, port, q, ret);
+		return;
+	}
+	connect_address(host->kind == POLICY_HOST_V6, host->addr, port, addr);
+	decide_dialled(p, host, port, q, addr, ret);
+}
+
 bool dial_still_allowed(const struct proxy *p, const struct policy_host *host, uint16_t port,
 			const struct policy_request *q, const struct sockaddr_storage *peer,
 			struct policy_verdict *ret)
 {
-	decide_dialled(p, host, port, q, peer, ret);
+	struct sockaddr_storage literal;
+
+	if (peer->ss_family == AF_UNSPEC)
+		decide_unresolved(p, host, port, q, &literal, ret);
+	else
+		decide_dialled(p, host, port, q, peer, ret);
 	return ret->allow;
 }
 
-static void try_next(struct dial *d);
-
-static void on_connect_timeout(void *arg)
+static void on_connected(int fd, const struct sockaddr_storage *addr, int error, void *arg)
 {
 	struct dial *d = arg;
+	char reason[128] = "";
 
-	d->timer = NULL;
-	d->error = ETIMEDOUT;
-	end_close(d->proxy->loop, &d->end);
-	try_next(d);
+	d->connecting = NULL;
+	if (error == 0)
+		d->result.peer = *addr;
+	else
+		snprintf(reason, sizeof(reason), "cannot connect: %s", strerror(error));
+	finish(d,
+	       error == 0	    ? DIAL_CONNECTED
+	       : error == ETIMEDOUT ? DIAL_TIMEOUT
+				    : DIAL_FAILED,
+	       fd, reason);
 }
 
-/* The kernel agrees that we are where we were allowed to go. */
-static bool peer_is(int fd, const struct sockaddr_storage *addr)
+static void connect_to(struct dial *d)
 {
-	struct sockaddr_storage peer = { 0 };
-	socklen_t size = sizeof(peer);
-
-	if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0 ||
-	    peer.ss_family != addr->ss_family)
-		return false;
-	if (addr->ss_family == AF_INET)
-		return memcmp(&peer, addr, offsetof(struct sockaddr_in, sin_zero)) == 0;
-	return memcmp(&((struct sockaddr_in6 *)&peer)->sin6_addr,
-		      &((const struct sockaddr_in6 *)addr)->sin6_addr, 16) == 0;
-}
-
-static void on_connected(int fd, uint32_t events, void *arg)
-{
-	struct dial *d = arg;
-	socklen_t size = sizeof(d->error);
-
-	(void)events;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &d->error, &size) != 0)
-		d->error = errno;
-	if (d->error == 0 && !peer_is(fd, &d->addr[d->next - 1]))
-		d->error = ECONNABORTED;
-	if (d->error == 0) {
-		d->result.peer = d->addr[d->next - 1];
-		finish(d, DIAL_CONNECTED, "");
-		return;
-	}
-	end_close(d->proxy->loop, &d->end);
-	try_next(d);
-}
-
-static void try_next(struct dial *d)
-{
-	struct loop *loop = d->proxy->loop;
-
-	loop_remove(loop, d->timer);
-	d->timer = NULL;
-	while (d->next < d->naddr) {
-		const struct sockaddr_storage *addr = &d->addr[d->next++];
-
-		d->end.fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		if (d->end.fd >= 0 &&
-		    (connect(d->end.fd, (const struct sockaddr *)addr, addr_size(addr)) == 0 ||
-		     errno == EINPROGRESS)) {
-			end_want(loop, &d->end, EPOLLOUT, on_connected, d);
-			d->timer = loop_after(loop, CONNECT_MS, on_connect_timeout, d);
-			return;
-		}
-		d->error = errno;
-		end_close(loop, &d->end);
-	}
-	{
-		char reason[128];
-
-		snprintf(reason, sizeof(reason), "cannot connect: %s", strerror(d->error));
-		finish(d, d->error == ETIMEDOUT ? DIAL_TIMEOUT : DIAL_FAILED, reason);
-	}
-}
-
-static void on_start(void *arg)
-{
-	struct dial *d = arg;
-
-	d->timer = NULL;
-	try_next(d);
+	if (d->naddr > 0)
+		d->connecting = connect_start(d->proxy->loop, d->addr, d->naddr, on_connected, d);
+	else
+		d->timer = loop_after(d->proxy->loop, 0, on_denied, d);
 }
 
 /* Keep an address when the policy lets it pass; otherwise remember why not. */
@@ -211,7 +149,7 @@ static void offer(struct dial *d, bool v6, const uint8_t *bytes)
 
 	if (d->naddr == DNS_ADDRESSES_MAX)
 		return;
-	make_addr(v6, bytes, d->port, &addr);
+	connect_address(v6, bytes, d->port, &addr);
 	decide_dialled(d->proxy, &d->host, d->port, d->looked_into ? &d->request : NULL, &addr,
 		       &verdict);
 	if (verdict.allow)
@@ -232,19 +170,68 @@ static void on_resolved(int r, const struct dns_answer *answer, void *arg)
 				  : r == -ENODATA ? "the name has no address"
 						  : "the name servers do not answer";
 
-		finish(d, r == -ETIMEDOUT ? DIAL_TIMEOUT : DIAL_NO_NAME, why);
+		finish(d, r == -ETIMEDOUT ? DIAL_TIMEOUT : DIAL_NO_NAME, -1, why);
 		return;
 	}
 	for (size_t i = 0; i < answer->count; i++)
 		offer(d, answer->addr[i].v6, answer->addr[i].bytes);
-	if (d->naddr == 0)
-		finish(d, DIAL_DENIED, d->result.verdict.reason);
-	else
-		try_next(d);
+	connect_to(d);
+}
+
+/* --- through the company's proxy ------------------------------------------------------------- */
+
+static void on_upstream(enum dial_outcome outcome, int fd, const char *reason, void *arg)
+{
+	struct dial *d = arg;
+
+	d->upstream = NULL;
+	finish(d, outcome, fd, reason);
+}
+
+/* Loopback and link-local addresses, and the host's own. */
+static bool is_near(const struct proxy *p, const struct sockaddr_storage *addr)
+{
+	struct sockaddr_in6 in6;
+	struct sockaddr_in in;
+
+	if (addr->ss_family == AF_UNSPEC)
+		return false;
+	memcpy(&in6, addr, sizeof(in6));
+	memcpy(&in, addr, sizeof(in));
+	if (addr->ss_family == AF_INET ? (ntohl(in.sin_addr.s_addr) >> 24 == 127 ||
+					  ntohl(in.sin_addr.s_addr) >> 16 == 0xa9fe)
+				       : (IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) ||
+					  IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr)))
+		return true;
+	return own_address_is(p->routes, (const struct sockaddr *)addr);
+}
+
+/* False: it is for nobody but ourselves to connect. */
+static bool through_upstream(struct dial *d, bool forward)
+{
+	const struct policy_request *q = d->looked_into ? &d->request : NULL;
+	const struct upstream_way *way = upstream_for(d->proxy->upstream, &d->host, d->port, q);
+	struct sockaddr_storage addr;
+
+	if (way == NULL)
+		return false;
+	decide_unresolved(d->proxy, &d->host, d->port, q, &addr, &d->result.verdict);
+	if (!d->result.verdict.allow) {
+		d->result.peer = addr;
+		d->timer = loop_after(d->proxy->loop, 0, on_denied, d);
+		return true;
+	}
+	if (is_near(d->proxy, &addr))
+		return false;
+	d->result.via = way;
+	d->result.forward = forward && q != NULL && upstream_forwards(way);
+	d->upstream = upstream_dial_start(d->proxy, way, &d->host, d->port, d->result.forward,
+					  on_upstream, d);
+	return true;
 }
 
 struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_t port,
-			const struct policy_request *q, dial_fn *fn, void *arg)
+			const struct policy_request *q, bool forward, dial_fn *fn, void *arg)
 {
 	static const uint8_t loopback4[4] = { 127, 0, 0, 1 };
 	static const uint8_t loopback6[16] = { [15] = 1 };
@@ -258,22 +245,20 @@ struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_
 		d->request = *q;
 	d->fn = fn;
 	d->arg = arg;
-	d->end.fd = -1;
 	policy_decide(p->rules, host, port, q, &d->result.verdict);
 	if (!d->result.verdict.allow) {
 		d->timer = loop_after(p->loop, 0, on_denied, d);
-		return d;
-	}
-	if (!d->result.verdict.host_service && host->kind == POLICY_HOST_NAME) {
-		d->lookup = resolve_start(p->resolver, host->name, on_resolved, d);
-		return d;
-	}
-	if (d->result.verdict.host_service) {
+	} else if (d->result.verdict.host_service) {
 		offer(d, false, loopback4);
 		offer(d, true, loopback6);
+		connect_to(d);
+	} else if (through_upstream(d, forward)) {
+		return d;
+	} else if (host->kind == POLICY_HOST_NAME) {
+		d->lookup = resolve_start(p->resolver, host->name, on_resolved, d);
 	} else {
 		offer(d, host->kind == POLICY_HOST_V6, host->addr);
+		connect_to(d);
 	}
-	d->timer = loop_after(p->loop, 0, d->naddr > 0 ? on_start : on_denied, d);
 	return d;
 }

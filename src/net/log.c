@@ -94,6 +94,8 @@ void log_record(struct proxy *p, const struct record *r)
 	json_set_string(j, "rule", r->rule);
 	json_set_string(j, "origin", r->origin);
 	json_set_string(j, "reason", r->reason);
+	if (r->via != NULL)
+		json_set_string(j, "via", r->via);
 	json_set_uint(j, "bytes_up", r->bytes_up);
 	json_set_uint(j, "bytes_down", r->bytes_down);
 	json_set_uint(j, "duration_ms", r->duration_ms);

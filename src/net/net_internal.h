@@ -7,6 +7,10 @@
  *   resolve.c   names to addresses, asynchronously
  *   own_address.c  is an address the host's own?
  *   dial.c      decide, resolve, decide again on every address, connect
+ *   connect.c   to the first of some addresses that takes a connection
+ *   upstream.c  through a proxy of the user's company, when there is one
+ *   upstream_talk.c  what is said to it, and what its answers mean; pure
+ *   upstream_tls.c   TLS to it, in ward-proxy-tls; upstream_notls.c in ward-proxy
  *   flow.c      one direction of bytes between two sockets, with back-pressure
  *   conn.c      one connection of the box: its requests and its states
  *   relay.c     the bytes of an exchange or a tunnel
@@ -31,6 +35,7 @@
 #include "base/http1.h"
 #include "base/json.h"
 #include "base/loop.h"
+#include "base/proxy.h"
 #include "base/wire.h"
 #include "policy/policy.h"
 
@@ -211,6 +216,19 @@ int own_address_open(int *ret_fd, struct err *e);
 /* Also when the kernel cannot be asked: the policy then needs a rule for exactly that address. */
 bool own_address_is(int fd, const struct sockaddr *addr);
 
+/* --- connect.c ------------------------------------------------------------------------------- */
+
+struct connecting;
+/* error: 0 and a connected fd, non-blocking, owned by the callee; else fd is -1. */
+typedef void connect_fn(int fd, const struct sockaddr_storage *addr, int error, void *arg);
+/* addr: of n >= 1 addresses the first that takes a connection. fn is called once, never from within
+ * this call. */
+struct connecting *connect_start(struct loop *loop, const struct sockaddr_storage *addr, size_t n,
+				 connect_fn *fn, void *arg);
+void connect_cancel(struct connecting *c); /* takes NULL; fn is not called */
+/* 4 or 16 bytes and a port as a socket address. */
+void connect_address(bool v6, const uint8_t *bytes, uint16_t port, struct sockaddr_storage *ret);
+
 /* --- dial.c ---------------------------------------------------------------------------------- */
 
 enum dial_outcome {
@@ -221,10 +239,14 @@ enum dial_outcome {
 	DIAL_TIMEOUT,
 	DIAL_OUTCOME_MAX
 };
+struct upstream_way;
 struct dial_result {
 	enum dial_outcome outcome;
-	int fd;			      /* connected, non-blocking, owned by the callee; else -1 */
-	struct sockaddr_storage peer; /* also the address that was denied */
+	int fd; /* connected, non-blocking, owned by the callee; else -1 */
+	/* Also the address that was denied. AF_UNSPEC: a proxy of the company knows it. */
+	struct sockaddr_storage peer;
+	const struct upstream_way *via; /* that proxy; lives as long as ours */
+	bool forward;			/* and it reads the request: see upstream_request */
 	struct policy_verdict verdict;
 	char reason[200]; /* one clause; "" when connected */
 };
@@ -233,14 +255,78 @@ typedef void dial_fn(const struct dial_result *result, void *arg);
 struct proxy;
 struct dial;
 /* fn is called once, never from within this call. q: NULL where nothing is looked into; what it
- * points to stays until then. */
+ * points to stays until then. forward: the request may be read by an HTTP proxy on the way. */
 struct dial *dial_start(struct proxy *p, const struct policy_host *host, uint16_t port,
-			const struct policy_request *q, dial_fn *fn, void *arg);
+			const struct policy_request *q, bool forward, dial_fn *fn, void *arg);
 void dial_cancel(struct dial *d); /* takes NULL; fn is not called */
 /* May a connection that was made under earlier rules go on? */
 bool dial_still_allowed(const struct proxy *p, const struct policy_host *host, uint16_t port,
 			const struct policy_request *q, const struct sockaddr_storage *peer,
 			struct policy_verdict *ret);
+
+/* --- upstream_talk.c ------------------------------------------------------------------------- */
+
+struct upstream_talk {
+	const struct proxy_url *url;
+	const struct policy_host *host;
+	uint16_t port;
+	enum { UPSTREAM_METHODS, UPSTREAM_LOGIN, UPSTREAM_CONNECT, UPSTREAM_OPEN } step;
+	char reason[160]; /* after a refusal: what the proxy does, as "refuses it" */
+};
+void upstream_talk_begin(struct upstream_talk *t, const struct proxy_url *url,
+			 const struct policy_host *host, uint16_t port);
+/* Append what is to be said in this step. */
+void upstream_say(const struct upstream_talk *t, struct buf *out);
+/*
+ * What it answered so far.  0: more is needed.  > 0: so many bytes are an answer, and there is a
+ * next step.  -ECONNREFUSED or -ETIMEDOUT: it does not want to; -EPROTO: it speaks something else.
+ */
+int upstream_hear(struct upstream_talk *t, const char *bytes, size_t n);
+/* The head of a request (forward.c's) as an HTTP proxy wants it. */
+void upstream_forward_head(const struct proxy_url *url, const struct policy_host *host,
+			   uint16_t port, const struct buf *head, struct buf *out);
+
+/* --- upstream.c ------------------------------------------------------------------------------ */
+
+struct upstream;
+/* text: proxies_write's. Before the process confines itself: may read certificates. */
+int upstream_new(const char *text, size_t n, struct upstream **ret, struct err *e);
+void upstream_free(struct upstream *u); /* takes NULL */
+/* The proxy for a connection, or NULL. u may be NULL. */
+const struct upstream_way *upstream_for(const struct upstream *u, const struct policy_host *host,
+					uint16_t port, const struct policy_request *q);
+/* Is a proxy the one to look the name up? */
+bool upstream_resolves(const struct upstream *u, const struct policy_host *host);
+/* For records and people: without user and password. */
+const char *upstream_name(const struct upstream_way *w);
+/* Does it read requests of plain HTTP? */
+bool upstream_forwards(const struct upstream_way *w);
+/* Append the head of a request as it wants it. */
+void upstream_request(const struct upstream_way *w, const struct policy_host *host, uint16_t port,
+		      const struct buf *head, struct buf *out);
+
+struct upstream_dial;
+typedef void upstream_fn(enum dial_outcome outcome, int fd, const char *reason, void *arg);
+/* A way for bytes through the proxy, or, with forward, to it. As dial_start. */
+struct upstream_dial *upstream_dial_start(struct proxy *p, const struct upstream_way *way,
+					  const struct policy_host *host, uint16_t port,
+					  bool forward, upstream_fn *fn, void *arg);
+void upstream_dial_cancel(struct upstream_dial *d); /* takes NULL; fn is not called */
+
+/* --- upstream_tls.c -------------------------------------------------------------------------- */
+
+struct upstream_tls;
+/* ca: a file with more authorities to trust, or NULL. */
+int upstream_tls_new(const char *ca, struct upstream_tls **ret, struct err *e);
+void upstream_tls_free(struct upstream_tls *t); /* takes NULL; ends what goes through it */
+struct upstream_handshake;
+/* fd: a socket to speak to as if there were no TLS, owned by the callee; -1: *why not. */
+typedef void upstream_tls_fn(int fd, const char *why, void *arg);
+/* Takes fd. fn is called once, never from within this call; afterwards the result is forgotten. */
+struct upstream_handshake *upstream_tls_start(struct loop *loop, struct upstream_tls *t,
+					      const char *host, int fd, upstream_tls_fn *fn,
+					      void *arg);
+void upstream_tls_cancel(struct upstream_handshake *h); /* takes NULL; fn is not called */
 
 /* --- flow.c ---------------------------------------------------------------------------------- */
 
@@ -339,6 +425,7 @@ struct record {
 	const char *verdict;	     /* allow, deny, error, bad-request */
 	const char *rule, *origin;   /* may be "" */
 	const char *reason;
+	const char *via; /* the proxy that it went through, or NULL */
 	uint64_t bytes_up, bytes_down;
 	uint64_t duration_ms;
 	const struct program *program; /* NULL: not known, */
@@ -410,6 +497,8 @@ struct conn {
 	bool up_shut, client_shut;
 	uint64_t started;
 	struct sockaddr_storage peer;
+	const struct upstream_way *via; /* through a proxy of the company, or NULL */
+	bool forwarded;			/* which reads the request */
 	struct policy_verdict verdict;
 };
 enum {
@@ -488,7 +577,8 @@ struct proxy {
 	char sandbox[64];	    /* its name, for hints; "" when nobody said */
 	struct policy_rules *rules; /* NULL denies everything */
 	struct resolver *resolver;
-	int routes; /* own_address_open */
+	int routes;		   /* own_address_open */
+	struct upstream *upstream; /* NULL: none */
 	struct listener {
 		struct end end;
 		enum proxy_entry entry;

@@ -2,11 +2,11 @@
 /*
  * proxy: listeners, the supervisor's messages, and the limits of a box.
  *
- * Start: LISTEN, RULES, LOG, HOSTNAME and INIT in any order, then GO.  Up to there the process
- * reads nothing that the box could have written; after GO it confines itself, answers READY and
- * accepts. Later only RULES and LOG may come.  A new set of rules replaces the old one as a whole,
- * and connections that it does not allow are ended; a set that does not parse changes nothing. Each
- * is answered, with TAKEN when it is in force or with FAILED.
+ * Start: LISTEN, RULES, LOG, HOSTNAME, INIT and UPSTREAM in any order, then GO.  Up to there the
+ * process reads nothing that the box could have written; after GO it confines itself, answers READY
+ * and accepts. Later only RULES and LOG may come.  A new set of rules replaces the old one as a
+ * whole, and connections that it does not allow are ended; a set that does not parse changes
+ * nothing. Each is answered, with TAKEN when it is in force or with FAILED.
  *
  * Limits: CONNS_MAX connections; of those PENDING_MAX that have not sent a request yet, beyond
  * which the oldest of them makes room.  A full box's connections wait in the listener's queue.
@@ -86,6 +86,22 @@ static int take_rules(struct proxy *p, struct wire_msg *m, struct err *e)
 		conn_recheck(c);
 	}
 	return 0;
+}
+
+static int take_upstream(struct proxy *p, struct wire_msg *m, struct err *e)
+{
+	auto_close int fd = wire_take_fd(m, 0);
+	auto_buf text = BUF_INIT;
+	int r;
+
+	if (fd < 0 || p->upstream != NULL)
+		return err_set(e, ERR_SYSTEM, EBADMSG, "proxy: not one set of upstream proxies");
+	r = fs_read_sealed(fd, 4 * PROXY_TEXT_MAX, &text, e);
+	if (r == 0)
+		r = upstream_new(buf_str(&text), text.len, &p->upstream, e);
+	if (text.len > 0)
+		explicit_bzero(text.data, text.len);
+	return r;
 }
 
 /* What kind of socket it is; streams must listen. */
@@ -176,6 +192,8 @@ static int take_message(struct proxy *p, struct wire_msg *m, bool *ret_go, struc
 		return take_hostname(p, m, e);
 	case PROXY_WIRE_INIT:
 		return take_init(p, m, e);
+	case PROXY_WIRE_UPSTREAM:
+		return take_upstream(p, m, e);
 	case PROXY_WIRE_GO:
 		*ret_go = true;
 		return 0;
@@ -395,6 +413,7 @@ static void stop(struct proxy *p)
 	stub_free(p->stub);
 	names_free(p->names);
 	free(p->hostname);
+	upstream_free(p->upstream);
 	resolver_free(p->resolver);
 	loop_free(p->loop);
 	policy_rules_free(p->rules);

@@ -252,6 +252,15 @@ static bool take_response_head(struct conn *c, const struct http1_head *h)
 		}
 		return true;
 	}
+	if (h->status == 407 && c->forwarded) {
+		auto_buf why = BUF_INIT;
+
+		/* No program in the box has credentials for it. */
+		buf_printf(&why, "the proxy %s wants other credentials than it was given: 407",
+			   upstream_name(c->via));
+		conn_answer_failed(c, 502, buf_str(&why));
+		return false;
+	}
 	if ((h->status == 101 && !c->req.websocket) ||
 	    (body == HTTP1_BODY_CHUNKED && c->req.minor == 0)) {
 		conn_answer_failed(c, 502, "the response is not one that the request allows");

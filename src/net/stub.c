@@ -197,7 +197,9 @@ static bool answer_now(struct stub *s, const struct dns_question *q, struct dns_
 			r->rcode = DNS_RCODE_NXDOMAIN;
 			r->why = why->reason;
 		} else if (address_type(q->type)) {
-			if (!why->host_service)
+			/* A company's proxy looks up what it is asked for; often nobody else can.
+			 */
+			if (!why->host_service && !upstream_resolves(s->proxy->upstream, ret_host))
 				return false;
 			answer_name(s, q, ret_host->name, r, a);
 		}

@@ -453,6 +453,11 @@ struct spec_config {
 	struct strv env;
 	/* [{"host", "insecure", "ca", "mirrors": [...]}] or NULL */
 	struct json *registries;
+	/* The company's proxy, in place of the variables of the environment (base/proxy.h); the
+	 * file with its certificate authorities, absolute. */
+	char *proxy;
+	char *no_proxy;
+	char *ca;
 };
 int spec_config_read(const char *config_dir, struct spec_config **ret, struct err *e);
 void spec_config_free(struct spec_config *c);

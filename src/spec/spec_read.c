@@ -589,6 +589,9 @@ static const struct field config_v[] = {
 	{ "grace", field_duration, CONFIG(grace_seconds) },
 	{ "environment", field_env, CONFIG(env) },
 	{ "registries", field_registries, CONFIG(registries) },
+	{ "proxy", field_text, CONFIG(proxy) },
+	{ "noProxy", field_text, CONFIG(no_proxy) },
+	{ "ca", field_text, CONFIG(ca) },
 };
 static const struct fields config_fields = { .what = "the configuration",
 					     .v = config_v,
@@ -634,5 +637,8 @@ void spec_config_free(struct spec_config *c)
 	free(c->agent_config);
 	strv_free(&c->env);
 	json_unref(c->registries);
+	free(c->proxy);
+	free(c->no_proxy);
+	free(c->ca);
 	free(c);
 }

@@ -50,6 +50,7 @@ static struct json *credentials_to_json(const struct supervise_credentials *c)
 void params_write(const struct supervise_params *p, struct buf *out)
 {
 	auto_json j = json_object();
+	auto_buf upstream = BUF_INIT;
 
 	json_set_string(j, "id", p->sandbox->id);
 	json_set_string(j, "dir", p->sandbox->dir);
@@ -61,6 +62,9 @@ void params_write(const struct supervise_params *p, struct buf *out)
 	json_set_string(j, "config_dir", p->config_dir);
 	json_set_string(j, "init_path", p->init_path);
 	json_set_string(j, "proxy_path", p->proxy_path);
+	if (p->proxies && proxies_any(p->proxies))
+		proxies_write(p->proxies, &upstream);
+	json_set_string(j, "upstream", buf_str(&upstream));
 	json_set_string(j, "ports_path", p->ports_path);
 	json_set(j, "ports", spec_ports_to_json(p->ports));
 	json_set_uint(j, "grace_seconds", p->grace_seconds);
@@ -136,6 +140,8 @@ int params_read(int fd, struct params *ret, struct err *e)
 	if (r == 0)
 		r = get(j, "proxy_path", &p.proxy_path, e);
 	if (r == 0)
+		r = get(j, "upstream", &p.upstream, e);
+	if (r == 0)
 		r = get(j, "ports_path", &p.ports_path, e);
 	if (r == 0)
 		r = spec_ports_from_json(json_get(j, "ports"), &p.ports, e);
@@ -163,6 +169,7 @@ void params_clear(struct params *p)
 	free(p->config_dir);
 	free(p->init_path);
 	free(p->proxy_path);
+	free(p->upstream);
 	free(p->ports_path);
 	spec_ports_clear(&p->ports);
 	supervise_credentials_clear(&p->credentials);

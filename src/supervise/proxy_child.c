@@ -91,6 +91,19 @@ static void next_log(struct supervisor *sup)
 		supervisor_note(sup, "network log: %s", strerror(errno));
 }
 
+/* With passwords: in sealed memory, which nobody else has. */
+static int give_upstream(const struct supervisor *sup, int fd, struct err *e)
+{
+	const char *text = sup->params.upstream;
+	auto_close int memory = -1;
+	int r;
+
+	if (text[0] == '\0')
+		return 0;
+	r = fs_sealed_memfd("ward-upstream", text, strlen(text), &memory, e);
+	return r < 0 ? r : wire_send(fd, PROXY_WIRE_UPSTREAM, 0, NULL, 0, &memory, 1);
+}
+
 static int give(struct supervisor *sup, int fd, struct err *e)
 {
 	auto_close int rules = -1;
@@ -115,6 +128,8 @@ static int give(struct supervisor *sup, int fd, struct err *e)
 	if (r == 0)
 		r = wire_send(fd, PROXY_WIRE_LOG, 0, sup->params.name, strlen(sup->params.name),
 			      &log, 1);
+	if (r == 0)
+		r = give_upstream(sup, fd, e);
 	if (r == 0)
 		r = wire_send(fd, PROXY_WIRE_GO, 0, NULL, 0, NULL, 0);
 	return r < 0 ? err_set(e, ERR_SYSTEM, r, "proxy: %s", strerror(-r)) : 0;

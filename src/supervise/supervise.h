@@ -25,6 +25,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/proxy.h"
 #include "box/box.h"
 #include "spec/spec.h"
 #include "state/state.h"
@@ -51,10 +52,11 @@ struct supervise_params {
 	const struct box_config *config;
 	const struct spec_rules_base *rules; /* joined with the policy files by the supervisor */
 	const char *config_dir;
-	const char *name;	/* of the sandbox: what refuses says how to allow it there */
-	const char *init_path;	/* libexec/ward/ward-init */
-	const char *proxy_path; /* libexec/ward/ward-proxy */
-	const char *ports_path; /* libexec/ward/ward-ports */
+	const char *name;	       /* of the sandbox: what refuses says how to allow it there */
+	const char *init_path;	       /* libexec/ward/ward-init */
+	const char *proxy_path;	       /* libexec/ward/ward-proxy, or ward-proxy-tls */
+	const struct proxies *proxies; /* of the user's company; NULL: none */
+	const char *ports_path;	       /* libexec/ward/ward-ports */
 	const struct spec_ports *ports;
 	uint64_t grace_seconds; /* a box with nothing but init ends after this; 0: never */
 	struct supervise_credentials credentials;

@@ -400,6 +400,7 @@ struct params {			/* supervise_params as the supervisor reads them */
 	char *config_dir;
 	char *init_path;
 	char *proxy_path;
+	char *upstream; /* proxies_write's text, with passwords; "": there are none */
 	char *ports_path;
 	struct spec_ports ports;
 	uint64_t grace_seconds;

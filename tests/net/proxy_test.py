@@ -30,6 +30,7 @@ LISTEN, RULES, LOG, GO, READY, FAILED, DENIED, TAKEN = range(1, 9)
 INIT = 11
 ENTRY_DNS = 2
 PROGRAM_ASK, PROGRAM_IS = 1, 2
+UPSTREAM = 12
 PUBLIC = "203.0.113.10"  # an address of our own that is nobody's special one
 OTHER = "203.0.113.20"
 WAIT = 20  # seconds until something that must come is given up
@@ -313,7 +314,7 @@ def rules_text(rules):
 class Proxy:
     program = None
 
-    def __init__(self, rules, ready=True, raw_rules=None, init=None):
+    def __init__(self, rules, ready=True, raw_rules=None, init=None, upstream=None):
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.wire = mine
         self.wire.settimeout(WAIT)
@@ -337,6 +338,10 @@ class Proxy:
         if init is not None:
             self.send(INIT, 0, [init.fileno()])
             init.close()
+        if upstream is not None:
+            fd = sealed(upstream)
+            self.send(UPSTREAM, 0, [fd])
+            os.close(fd)
         self.send(GO)
         self.notices = []
         if ready:
