@@ -15,6 +15,8 @@
 #
 # WARD_TEST_CACHE  where the root file system and the agents are kept between runs
 # WARD_BATS        arguments for bats, such as "--filter REGEX"
+# WARD_KILLS       how often the tests of kill -9 kill
+# WARD_LARGE_IMAGE an OCI layout, for all users, whose tree is compared with umoci's (bench/image makes one)
 set -uo pipefail
 umask 022
 
@@ -158,7 +160,8 @@ run_bats() { # SUITE USER ROOTFS
 	# shellcheck disable=SC2086 # WARD_BATS is a list of arguments
 	become "$user" env "WARD=$WARD" "WARD_REPO=$top/repo" ${WARD_FIXTURES:+"WARD_FIXTURES=$WARD_FIXTURES"} \
 		${WARD_AGENTS:+"WARD_AGENTS=$WARD_AGENTS"} ${3:+"WARD_ROOTFS=$3"} \
-		${3:+"WARD_ROOTFS_TAR=$cache/rootfs.tar"} ${CI:+"CI=$CI"} \
+		${3:+"WARD_ROOTFS_TAR=$cache/rootfs.tar"} ${WARD_LARGE_IMAGE:+"WARD_LARGE_IMAGE=$WARD_LARGE_IMAGE"} \
+		${WARD_KILLS:+"WARD_KILLS=$WARD_KILLS"} ${CI:+"CI=$CI"} \
 		TERM=xterm timeout --kill-after=30 "$seconds_per_suite" \
 		bats --formatter tap ${WARD_BATS:-} "${files[@]}" >"$top/$suite.$user.tap" 2>&1 </dev/null &
 	# In a process group of its own, so that Ctrl-C does not reach it.

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make an OCI image of four layers out of two root file systems.
 
-usage: mklarge.py LOWER.tar UPPER.tar DIR [--zstd]
+usage: mklarge.py LOWER.tar|- UPPER.tar DIR [LAYER.tar...] [--zstd]
 
-The lowest layer is LOWER.  The second one makes UPPER of it: what is new or different, whiteouts for what is
+The lowest layer is LOWER; for "-" it is made of UPPER, as if that had been some months ago.  The second one makes UPPER of it: what is new or different, whiteouts for what is
 gone.  The third removes and replaces: single files all over, whole directories, an opaque directory, files by
-directories and the other way round.  The fourth brings some of that back.  The layout has the tag "latest".
+directories and the other way round; no library, so that programs run.  The fourth brings some of that back.
+Then come the LAYERs.  The layout has the tag "latest".
 """
 import argparse, concurrent.futures, hashlib, io, json, os, shutil, subprocess, sys, tarfile, tempfile
 
@@ -49,11 +50,23 @@ def linked_names(all_of):
 
 
 class Layer:
-    def __init__(self, path):
+    """Directories that it has something in have an entry of their own, as engines write it: that of `known`."""
+
+    def __init__(self, path, known):
         self.tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)
-        self.made = set()
+        self.known, self.made = known, set()
+
+    def parents(self, name):
+        top = os.path.dirname(name)
+        if top and top not in self.made:
+            self.parents(top)
+            t, _ = self.known.get(top, (None, None))
+            if t and t.isdir():
+                self.tar.addfile(t)
+            self.made.add(top)
 
     def add(self, name, data=b"", **more):
+        self.parents(name)
         t = tarfile.TarInfo(name)
         t.size, t.mtime, t.mode = len(data), NOW, 0o644
         for key, value in more.items():
@@ -66,6 +79,10 @@ class Layer:
         self.add(os.path.join(top, ".wh." + last))
 
     def copy(self, source, t):
+        if clean(t.name) in self.made:
+            return
+        self.parents(clean(t.name))
+        self.made.add(clean(t.name))
         self.tar.addfile(t, source.extractfile(t) if t.isreg() else None)
 
     def close(self):
@@ -74,7 +91,29 @@ class Layer:
 
 def gone(lower, upper):
     """Of LOWER, what UPPER has not; not what is below something that is gone itself."""
-    return sorted(n for n in lower if n not in upper and os.path.dirname(n) in set(upper) | {""})
+    return sorted(n for n in lower if n not in upper and (os.path.dirname(n) in upper or "/" not in n))
+
+
+def older(upper_tar, out):
+    """A root file system without some files of UPPER, with others, and some with other contents or modes."""
+    layer = Layer(out, {})
+    with tarfile.open(upper_tar) as source:
+        linked = {name for names in linked_names(entries(upper_tar)).values() for name in names}
+        for at, t in enumerate(source):
+            name = clean(t.name)
+            plain = t.isreg() and name.startswith("usr/") and name not in linked
+            if plain and at % 7 == 0:
+                continue
+            if plain and at % 11 == 0:
+                layer.add(name, b"older\n", mode=0o600, uid=1, gid=2)
+                continue
+            layer.copy(source, t)
+            if plain and at % 13 == 0:
+                layer.add(name + ".old", b"goes\n")
+            if t.isdir() and at % 3 == 0:
+                layer.add(name + "/old", type=tarfile.DIRTYPE, mode=0o711)
+                layer.add(name + "/old/file", b"goes, too\n")
+    layer.close()
 
 
 def difference(lower, upper, upper_tar, out):
@@ -82,7 +121,7 @@ def difference(lower, upper, upper_tar, out):
     for target, names in linked_names(upper).items():
         if names & changed:
             changed |= names | {target}
-    layer = Layer(out)
+    layer = Layer(out, upper)
     for name in gone(lower, upper):
         layer.whiteout(name)
     with tarfile.open(upper_tar) as source:
@@ -94,13 +133,13 @@ def difference(lower, upper, upper_tar, out):
 
 def removals(upper, out):
     """Returns what to bring back."""
-    layer = Layer(out)
+    layer = Layer(out, upper)
     hard = {n for target, names in linked_names(upper).items() for n in names}
     files = sorted(n for n, (t, _) in upper.items() if t.isreg() and n not in hard)
     inside = [n for n in files if n.startswith(("usr/share/", "usr/lib/"))]
     taken = ("usr/share/doc", "usr/share/locale", "usr/share/perl", "usr/share/zoneinfo", "usr/share/man",
              "usr/share/info", "usr/lib/python3")
-    single = [n for n in inside if not n.startswith(taken)][::17]
+    single = [n for n in inside if not n.startswith(taken) and ".so" not in n][::17]
     layer.add("usr/share/doc", type=tarfile.DIRTYPE, mode=0o755)
     layer.add("usr/share/doc/.wh..wh..opq")
     layer.add("usr/share/doc/README", b"opaque\n")
@@ -119,8 +158,8 @@ def removals(upper, out):
     return single[::6]
 
 
-def returns(names, upper_tar, out):
-    layer = Layer(out)
+def returns(names, upper, upper_tar, out):
+    layer = Layer(out, upper)
     wanted = set(names)
     with tarfile.open(upper_tar) as source:
         for t in source:
@@ -160,17 +199,20 @@ def main():
     parser.add_argument("lower")
     parser.add_argument("upper")
     parser.add_argument("dir")
+    parser.add_argument("layers", nargs="*")
     parser.add_argument("--zstd", action="store_true")
     args = parser.parse_args()
     os.makedirs(os.path.join(args.dir, "blobs/sha256"))
     with tempfile.TemporaryDirectory(dir=args.dir) as tmp:
-        tars = [args.lower] + [os.path.join(tmp, str(i)) for i in (2, 3, 4)]
+        tars = [os.path.join(tmp, str(i)) for i in range(1, 5 + len(args.layers))]
+        for given, tar in [(args.lower, tars[0]), *zip(args.layers, tars[4:])]:
+            if given != "-":
+                os.symlink(os.path.abspath(given), tar)
+        if args.lower == "-":
+            older(args.upper, tars[0])
         upper = entries(args.upper)
-        difference(entries(args.lower), upper, args.upper, tars[1])
-        returns(removals(upper, tars[2]), args.upper, tars[3])
-        linked = os.path.join(tmp, "1")
-        os.symlink(os.path.abspath(tars[0]), linked)
-        tars[0] = linked
+        difference(entries(tars[0]), upper, args.upper, tars[1])
+        returns(removals(upper, tars[2]), upper, args.upper, tars[3])
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             packed = list(pool.map(lambda t: pack(t, args.dir, args.zstd), tars))
     config = mkimage.put(args.dir, json.dumps({
