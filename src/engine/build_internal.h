@@ -19,7 +19,8 @@ struct build_stage {
 	const char *base_ref; /* FROM: an expanded reference; borrowed from `words` */
 	struct strv words;    /* of FROM */
 	size_t first, end;    /* instructions behind its FROM */
-	bool needed, done;
+	bool needed;
+	bool done;  /* it is complete */
 	char *base; /* manifest; NULL: scratch */
 	struct image_layer *layers;
 	size_t nlayers;
@@ -34,6 +35,7 @@ struct build_stage {
 	char *workdir;
 	char *user;
 	struct json *labels;
+	struct strv on_build; /* of the base: instructions that come first */
 };
 
 struct build {
@@ -63,6 +65,7 @@ char *build_path(const struct build_stage *s, const char *path);
 /* The stage's image so far: its manifest, or NULL of one that has no layer. */
 int build_manifest(struct build *b, const struct build_stage *s, const char *reference,
 		   struct image_record *ret, struct err *e);
+void build_stage_clear(struct build_stage *s);
 /* FROM or --from=: the image in the store, as the beginning of a stage. */
 int build_from_image(struct build *b, const char *ref, struct build_stage *ret, struct err *e);
 

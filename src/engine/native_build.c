@@ -27,7 +27,7 @@ enum { STEP_SHOWN = 200 };
 
 /* --- stages ----------------------------------------------------------------------------------- */
 
-static void stage_clear(struct build_stage *s)
+void build_stage_clear(struct build_stage *s)
 {
 	free(s->name);
 	strv_free(&s->words);
@@ -50,6 +50,7 @@ static void stage_clear(struct build_stage *s)
 	free(s->workdir);
 	free(s->user);
 	json_unref(s->labels);
+	strv_free(&s->on_build);
 }
 
 static char *copy_text(const char *s)
@@ -106,6 +107,7 @@ int build_from_image(struct build *b, const char *ref, struct build_stage *ret, 
 		strv_extend(&ret->shell, &config.shell);
 		strv_extend(&ret->entrypoint, &config.entrypoint);
 		strv_extend(&ret->cmd, &config.cmd);
+		strv_extend(&ret->on_build, &config.on_build);
 		ret->workdir = copy_text(config.working_dir);
 		ret->user = copy_text(config.user);
 		ret->labels = config.labels ? json_ref(config.labels) : NULL;
@@ -150,6 +152,7 @@ int build_manifest(struct build *b, const struct build_stage *s, const char *ref
 		json_set_string(config, "User", s->user);
 	if (s->labels)
 		json_set(config, "Labels", json_ref(s->labels));
+	json_set(config, "OnBuild", NULL); /* they were run */
 	return image_compose(&b->store, &c, reference, ret, e);
 }
 
@@ -498,6 +501,37 @@ static int find_needed(struct build *b, struct build_stage **ret, struct err *e)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
+static int run_instruction(struct build *b, struct build_stage *s,
+			   const struct dockerfile_instruction *i, struct err *e)
+{
+	int r = instructions[i->kind].run(b, s, i, e);
+
+	if (r == 0 && !instructions[i->kind].layer && i->kind != DOCKERFILE_ARG)
+		build_history(s, i, true);
+	return r;
+}
+
+/* One of the base's ONBUILD. */
+static int run_trigger(struct build *b, struct build_stage *s, const char *text, struct err *e)
+{
+	auto_free char *shown = text_escaped(text);
+	auto_free char *whole = xasprintf("FROM scratch\n%s\n", text);
+	struct dockerfile *d = NULL;
+	int r;
+
+	build_say(b, "ONBUILD %.*s", STEP_SHOWN, shown);
+	r = dockerfile_parse("ONBUILD", whole, strlen(whole), &d, e);
+	if (r == 0 && (d->n != 2 || d->v[1].kind == DOCKERFILE_FROM))
+		r = err_set(e, ERR_REFUSED, -EINVAL, "'%.60s' is not one instruction", shown);
+	if (r == 0)
+		r = run_instruction(b, s, &d->v[1], e);
+	dockerfile_free(d);
+	if (r == 0)
+		return 0;
+	(void)err_hint(e, "the base image asks for it");
+	return err_prefix(e, "ONBUILD of %s", s->base_ref);
+}
+
 static int begin_stage(struct build *b, struct build_stage *s, struct err *e)
 {
 	const struct dockerfile_instruction *i = &b->file->v[s->first - 1];
@@ -511,6 +545,8 @@ static int begin_stage(struct build *b, struct build_stage *s, struct err *e)
 		sha256_hex("scratch", strlen("scratch"), s->key);
 	else
 		r = build_from_image(b, s->base_ref, s, e);
+	for (size_t k = 0; r == 0 && k < s->on_build.n; k++)
+		r = run_trigger(b, s, s->on_build.v[k], e);
 	return r < 0 ? at_line(b, i, e) : 0;
 }
 
@@ -522,12 +558,11 @@ static int run_stage(struct build *b, struct build_stage *s, struct err *e)
 		const struct dockerfile_instruction *i = &b->file->v[k];
 
 		build_say(b, "[%zu/%zu] %.*s", ++b->step, b->steps, STEP_SHOWN, i->text);
-		r = instructions[i->kind].run(b, s, i, e);
+		r = run_instruction(b, s, i, e);
 		if (r < 0)
 			return at_line(b, i, e);
-		if (!instructions[i->kind].layer && i->kind != DOCKERFILE_ARG)
-			build_history(s, i, true);
 	}
+	s->done = r == 0;
 	return r;
 }
 
@@ -606,7 +641,7 @@ int engine_build(struct engine_context *c, const struct engine_build *q, char **
 	if (r == 0)
 		r = run_all(&b, ret_digest, e);
 	for (size_t i = 0; i < b.nstages; i++)
-		stage_clear(&b.stages[i]);
+		build_stage_clear(&b.stages[i]);
 	free(b.stages);
 	dockerfile_free(b.file);
 	dockerignore_clear(&b.ignore);

@@ -224,13 +224,15 @@ static int from_other(struct build *b, const struct build_stage *s, const char *
 	for (struct build_stage *from = b->stages; from < s; from++) {
 		if ((from->name && strcasecmp(from->name, name) == 0) ||
 		    (text_u64(name, b->nstages, &number) == 0 && from == b->stages + number))
-			return from_tree(b, from, c, ret, e);
+			return from->done
+				       ? from_tree(b, from, c, ret, e)
+				       : err_set(e, ERR_REFUSED, -EINVAL,
+						 "--from=%s: that stage is not built here", name);
 	}
 	r = build_from_image(b, name, &image, e);
 	if (r == 0)
 		r = from_tree(b, &image, c, ret, e);
-	free(image.base);
-	free(image.created);
+	build_stage_clear(&image);
 	return r;
 }
 

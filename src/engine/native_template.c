@@ -308,6 +308,27 @@ static bool is_box_variable(const char *key)
 	return false;
 }
 
+/* An image's PATH, and what every system has behind it: its shell is found whatever the image says.
+ */
+static char *path_of(const char *image)
+{
+	static const char *const standard[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+						"/usr/bin",	   "/sbin",	     "/bin" };
+	auto_buf path = BUF_INIT;
+
+	buf_printf(&path, NATIVE_PATH_FRONT ":%s", image);
+	for (size_t i = 0; i < ARRAY_SIZE(standard); i++) {
+		const size_t n = strlen(standard[i]);
+		bool there = false;
+
+		for (const char *p = image; *p && !there; p += strcspn(p, ":"), p += *p == ':')
+			there = strcspn(p, ":") == n && memcmp(p, standard[i], n) == 0;
+		if (!there)
+			buf_printf(&path, ":%s", standard[i]);
+	}
+	return buf_steal(&path);
+}
+
 void native_image_merge_env(const struct strv *image, struct strv *env)
 {
 	for (size_t i = 0; i < image->n; i++) {
@@ -317,7 +338,7 @@ void native_image_merge_env(const struct strv *image, struct strv *env)
 		if (!key || !*key || is_box_variable(key) || strv_env_get(env, key))
 			continue;
 		if (strcmp(key, "PATH") == 0 && eq[1]) {
-			auto_free char *path = xasprintf(NATIVE_PATH_FRONT ":%s", eq + 1);
+			auto_free char *path = path_of(eq + 1);
 
 			strv_env_set(env, key, path);
 		} else if (strcmp(key, "PATH") != 0) {

@@ -28,6 +28,7 @@ void image_config_clear(struct image_config *c)
 	strv_free(&c->entrypoint);
 	strv_free(&c->cmd);
 	strv_free(&c->shell);
+	strv_free(&c->on_build);
 	strv_free(&c->diff_ids);
 	json_unref(c->labels);
 	for (size_t i = 0; i < c->nhistory; i++) {
@@ -171,6 +172,8 @@ static int read_run(const struct json *j, struct image_config *c, struct err *e)
 		r = read_words(j, "Cmd", WORDS_MAX, &c->cmd, e);
 	if (r == 0)
 		r = read_words(j, "Shell", WORDS_MAX, &c->shell, e);
+	if (r == 0)
+		r = read_words(j, "OnBuild", WORDS_MAX, &c->on_build, e);
 	if (r == 0)
 		r = read_user(j, &c->user, e);
 	if (r == 0)

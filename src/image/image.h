@@ -178,6 +178,7 @@ struct image_config {
 	struct strv entrypoint;
 	struct strv cmd;
 	struct strv shell;
+	struct strv on_build; /* instructions for a build that begins with it */
 	struct strv diff_ids; /* digests of the uncompressed layers */
 	struct json *labels;  /* object of strings, or NULL; data only */
 	struct image_history *history;

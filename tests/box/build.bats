@@ -595,6 +595,67 @@ attributes() { # NAME
 	assert_no_leftovers
 }
 
+# config NAME KEY VALUE: an archive of an image with another configuration, as NAME:2.
+reconfigured() {
+	ward template save -o changed.tar "$1:1"
+	python3 - "$2" "$3" <<-'PY'
+		import hashlib, io, json, sys, tarfile
+		old = tarfile.open("changed.tar")
+		files = {m.name: old.extractfile(m).read() for m in old if m.isfile()}
+		name = lambda d: "blobs/sha256/" + d.split(":")[1]
+		def add(data):
+		    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+		    files[name(digest)] = data
+		    return digest, len(data)
+		index = json.loads(files["index.json"])
+		manifest = json.loads(files[name(index["manifests"][0]["digest"])])
+		config = json.loads(files[name(manifest["config"]["digest"])])
+		config["config"][sys.argv[1]] = json.loads(sys.argv[2])
+		for holder, data in ((manifest["config"], config), (index["manifests"][0], manifest)):
+		    holder["digest"], holder["size"] = add(json.dumps(data).encode())
+		files["index.json"] = json.dumps(index).encode()
+		with tarfile.open("changed.tar", "w") as t:
+		    for path, data in files.items():
+		        m = tarfile.TarInfo(path)
+		        m.size = len(data)
+		        t.addfile(m, io.BytesIO(data))
+	PY
+	ward template load -i changed.tar "$1:2"
+}
+
+@test "build: ONBUILD of a base image is run, once; what cannot be is refused" {
+	echo content >"$TEST_DIR/context/file"
+	build <<<"FROM $SMALL"
+	reconfigured mine OnBuild '["COPY file /triggered/", "ENV A=b", "RUN echo $A > /ran"]'
+	printf 'FROM mine:2\nRUN cat /triggered/file /ran > /both\n' >df
+	build <df
+	grep -F 'ONBUILD COPY file /triggered/' log
+	assert_equal "$(built 'cat /both')" "$(printf 'content\nb')"
+	# Not again in what is made from that, and from the cache the second time.
+	cp digest first
+	build <df
+	assert_equal "$(cat digest)" "$(cat first)"
+	assert_equal "$(grep -c CACHED log)" 3
+	printf 'FROM mine:1\nRUN true\n' | build
+	refute grep ONBUILD log
+	for each in 'EXPOSE 80|EXPOSE is not an instruction' 'FROM other|is not one instruction' 'COPY --from=unused /x /y|that stage is not built here' \
+		"RUN true\nRUN true|is not one instruction"; do
+		build <<<"FROM $SMALL"
+		reconfigured mine OnBuild "[\"${each%%|*}\"]"
+		printf 'FROM scratch AS unused\nCOPY file /\nFROM mine:2\n' >df
+		run -125 ward template build -t not:1 -f - "$TEST_DIR/context" <df
+		assert_output_has "Dockerfile:3: FROM: ONBUILD of mine:2: "
+		assert_output_has "${each##*|}"
+	done
+	assert_no_leftovers
+}
+
+@test "build: an image's PATH that leads nowhere: the shell is found behind it" {
+	printf 'FROM %s\nENV PATH=/evil\n' "$SMALL" | build
+	assert_equal "$(built 'echo $PATH; ls -d /bin')" "$(printf '%s\n' \
+		/home/agent/.local/bin:/run/ward/bin:/evil:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /bin)"
+}
+
 @test "build: the network policy holds for RUN, and a refusal is told" {
 	need curl
 	printf 'FROM %s\nRUN wget -q -O- http://refused.example.org/ || true; false\n' "$SMALL" >df

@@ -22,7 +22,7 @@ static void test_merge(void **state)
 					     "GIT_CONFIG_COUNT=0",
 					     "EMPTY=",
 					     "GIVEN=image",
-					     "PATH=/opt/bin:/bin",
+					     "PATH=/opt/bin:/bin:/usr/bin",
 					     "A=again" };
 	auto_strv from = STRV_INIT;
 	auto_strv env = STRV_INIT;
@@ -36,8 +36,10 @@ static void test_merge(void **state)
 	assert_string_equal(strv_env_get(&env, "A"), "b=c");
 	assert_string_equal(strv_env_get(&env, "EMPTY"), "");
 	assert_string_equal(strv_env_get(&env, "GIVEN"), "user");
-	assert_string_equal(strv_env_get(&env, "PATH"),
-			    "/home/agent/.local/bin:/run/ward/bin:/opt/bin:/bin");
+	assert_string_equal(
+		strv_env_get(&env, "PATH"),
+		"/home/agent/.local/bin:/run/ward/bin:/opt/bin:/bin:/usr/bin:/usr/local/sbin:"
+		"/usr/local/bin:/usr/sbin:/sbin");
 	assert_int_equal(env.n, 5);
 }
 
