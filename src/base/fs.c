@@ -232,6 +232,13 @@ void fs_fill_stdio(void)
 		close(fd);
 }
 
+bool fs_is_locked(int fd)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+}
+
 int fs_write_all(int fd, const void *bytes, size_t n)
 {
 	const char *p = bytes;

@@ -62,6 +62,10 @@ void fs_fill_stdio(void);
 int fs_replace_at(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode, bool sync,
 		  struct err *e);
 
+/* Does somebody hold a lock of the whole file that excludes others (an open-file-description lock)?
+ * It is asked about without being taken. */
+bool fs_is_locked(int fd);
+
 /* mkdir -p below dirfd, each component by fd without symlinks; existing directories stay as they
  * are. Leading slashes mean nothing; ".." is -EINVAL; the umask applies to what is made. Returns an
  * O_PATH|O_DIRECTORY fd of the last one in *ret_fd (which may be NULL). */

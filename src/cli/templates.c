@@ -157,7 +157,13 @@ int template_gc(struct cli *c, const struct image_store *s, unsigned flags, bool
 {
 	struct template_users users = { 0 };
 	auto_close int lock = -1;
-	int r = image_store_lock(s, IMAGE_LOCK_CONTENT, true, wait, &lock, e);
+	int r = image_store_lock(s, IMAGE_LOCK_CONTENT, true, false, &lock, e);
+
+	if (r == -EWOULDBLOCK && wait) {
+		term_note(c, "waiting for another command that is at work in the template store");
+		*e = ERR_INIT;
+		r = image_store_lock(s, IMAGE_LOCK_CONTENT, true, true, &lock, e);
+	}
 
 	/* Who uses what is asked under the lock: a sandbox that is being made holds it too. */
 	if (r == 0)

@@ -44,6 +44,7 @@ struct build {
 	struct dockerfile *file;
 	struct dockerignore ignore;
 	struct image_store store;
+	struct image_lease lease;
 	struct box_ids ids;
 	char *image_helper;
 	struct build_stage *stages;

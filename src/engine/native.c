@@ -19,7 +19,13 @@
 #include "engine/engine_internal.h"
 #include "supervise/supervise.h"
 
-enum { START_WAIT_MS = 30000, START_POLL_MS = 5, REMOVE_GRACE_MS = 2000, IDS_FILE_MAX = 4096 };
+enum {
+	START_WAIT_MS = 30000,
+	START_POLL_MS = 5,
+	BUSY_POLL_MS = 50,
+	REMOVE_GRACE_MS = 2000,
+	IDS_FILE_MAX = 4096
+};
 #define IDS_FILE "ids.json"
 
 void native_loaded_clear(struct native_loaded *l)
@@ -305,10 +311,37 @@ static void pause_ms(long ms)
 	nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
 }
 
+/* As the user calls it. */
+static const char *native_name(const struct sandbox *s)
+{
+	const char *name;
+
+	return s->spec && json_get_string(s->spec, "name", &name) == 0 ? name : s->id;
+}
+
+/* Does the lock's holder something that may take long? Then waiting for it has no end, and is said
+ * once. */
+static bool is_busy(struct engine_context *c, const struct sandbox *s, bool *said)
+{
+	auto_free char *what = NULL;
+	auto_free char *text = NULL;
+
+	if (!state_busy(s, &what))
+		return false;
+	if (!*said && c->say) {
+		text = xasprintf("waiting: sandbox '%s' is %s", native_name(s), what);
+		c->say(c->say_arg, ENGINE_SAY_PROGRESS, text);
+	}
+	*said = true;
+	pause_ms(BUSY_POLL_MS);
+	return true;
+}
+
 static int native_start(struct engine_context *c, const struct sandbox *s, bool *ret_started,
 			struct err *e)
 {
 	uint64_t deadline = now_ms() + START_WAIT_MS;
+	bool said = false;
 
 	for (;;) {
 		auto_close int lock = -1;
@@ -328,6 +361,10 @@ static int native_start(struct engine_context *c, const struct sandbox *s, bool 
 		if (control_connect(s, &conn, &ignored) == 0) {
 			*ret_started = false;
 			return 0;
+		}
+		if (is_busy(c, s, &said)) {
+			deadline = now_ms() + START_WAIT_MS;
+			continue;
 		}
 		if (now_ms() > deadline) {
 			err_set(e, ERR_CONFLICT, -EBUSY,
@@ -483,17 +520,10 @@ static int native_stop(struct engine_context *c, const struct sandbox *s, unsign
 	return stop(s, grace_ms, false, e);
 }
 
-/* As the user calls it. */
-static const char *native_name(const struct sandbox *s)
-{
-	const char *name;
-
-	return s->spec && json_get_string(s->spec, "name", &name) == 0 ? name : s->id;
-}
-
 static int native_remove(struct engine_context *c, struct sandbox *s, bool force, struct err *e)
 {
 	auto_close int lock = -1;
+	bool said = false;
 	struct box_ids ids;
 	int r;
 
@@ -513,6 +543,8 @@ static int native_remove(struct engine_context *c, struct sandbox *s, bool force
 			if (r != -EWOULDBLOCK)
 				break;
 			r = 0;
+			if (is_busy(c, s, &said))
+				end = now_ms() + START_WAIT_MS;
 		}
 	}
 	if (r < 0)

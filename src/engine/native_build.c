@@ -10,8 +10,9 @@
  * Times: an image's is that of its newest layer, and a layer's is that of its making, which the
  * cache remembers.  So a build of the same thing gives the same digest.
  *
- * Invariants: the store's IMAGE_LOCK_CONTENT is held from the beginning to the end; the reference
- * is written last, and only then is there a template.
+ * Invariants: a lease on the store is held from the beginning to the end, and what is used of it is
+ * touched under IMAGE_LOCK_CONTENT; the reference is written last, and only then is there a
+ * template.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -97,6 +98,9 @@ int build_from_image(struct build *b, const char *ref, struct build_stage *ret, 
 	int r = native_template(b->c, &t, b->q->pull, e);
 
 	if (r == 0)
+		image_lease_image(&b->store, t.digest);
+	engine_release_template(b->c);
+	if (r == 0)
 		r = image_store_read(&b->store, t.digest, NULL, &config, e);
 	if (r == 0) {
 		build_key_add(&key, "image", t.digest);
@@ -137,6 +141,9 @@ int build_manifest(struct build *b, const struct build_stage *s, const char *ref
 				       .created = s->created ? s->created : "1970-01-01T00:00:00Z",
 				       .config = config };
 
+	auto_close int lock = -1;
+	int r;
+
 	if (!reference && s->nlayers == 0) { /* there is nothing to write down */
 		*ret = (struct image_record){ .manifest = copy_text(s->base) };
 		return 0;
@@ -153,7 +160,12 @@ int build_manifest(struct build *b, const struct build_stage *s, const char *ref
 	if (s->labels)
 		json_set(config, "Labels", json_ref(s->labels));
 	json_set(config, "OnBuild", NULL); /* they were run */
-	return image_compose(&b->store, &c, reference, ret, e);
+	r = image_store_lock(&b->store, IMAGE_LOCK_CONTENT, false, true, &lock, e);
+	if (r == 0)
+		r = image_compose(&b->store, &c, reference, ret, e);
+	if (r == 0)
+		image_lease_image(&b->store, ret->manifest);
+	return r;
 }
 
 /* --- variables and paths ---------------------------------------------------------------------- */
@@ -593,9 +605,8 @@ static int prepare(struct build *b, struct err *e)
 		r = dockerignore_parse(b->q->ignore, b->q->ignore_len, &b->ignore, e);
 	if (r == 0)
 		r = image_store_open(b->c->paths.data, &b->store, e);
-	if (r == 0 && b->c->template_lock == 0)
-		r = image_store_lock(&b->store, IMAGE_LOCK_CONTENT, false, true,
-				     &b->c->template_lock, e);
+	if (r == 0)
+		r = image_lease_begin(&b->store, &b->lease, e);
 	if (r == 0)
 		r = box_ids_detect(getuid(), getgid(), &b->ids, e);
 	if (r == 0)
@@ -635,7 +646,7 @@ static int run_all(struct build *b, char **ret_digest, struct err *e)
 int engine_build(struct engine_context *c, const struct engine_build *q, char **ret_digest,
 		 struct err *e)
 {
-	struct build b = { .c = c, .q = q, .store = { .fd = -1 } };
+	struct build b = { .c = c, .q = q, .store = { .fd = -1 }, .lease = IMAGE_LEASE_INIT };
 	int r = prepare(&b, e);
 
 	if (r == 0)
@@ -645,10 +656,10 @@ int engine_build(struct engine_context *c, const struct engine_build *q, char **
 	free(b.stages);
 	dockerfile_free(b.file);
 	dockerignore_clear(&b.ignore);
+	image_lease_end(&b.lease);
 	image_store_close(&b.store);
 	free(b.image_helper);
 	strv_free(&b.globals);
 	strv_free(&b.unused);
-	engine_release_template(c);
 	return r;
 }

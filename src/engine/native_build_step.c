@@ -2,15 +2,15 @@
 /*
  * native_build_step: one step of a build that makes a layer.
  *
- *	templates/builds/ID/        like a sandbox's directory, without a record: upper, work, log,
- *lock templates/cache/KEY         which layer a step with this key has made
+ *	templates/builds/ID/    as a sandbox's directory, without a record: upper, work, log, lock
+ *	templates/cache/KEY     which layer a step with this key has made
  *
  * The layers of the stage lie below an empty upper directory; a box, or a helper on the same tree,
  * fills it, and ward-image makes a layer of it.  The directory lives as long as the step; what a
  * kill leaves is collected with the store's garbage, when the lock of its box is free.
  *
- * Invariants: IMAGE_LOCK_CONTENT is held by the build, so nothing that it made is collected under
- * it; a record of the cache is made when its layer is in the store.
+ * Invariants: the build holds a lease on the store, so nothing that it made or touched is collected
+ * under it; a record of the cache is made when its layer is in the store.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -94,13 +94,17 @@ bool build_cached(struct build *b, struct build_stage *s, const struct buf *key,
 	auto_image_layer l = { 0 };
 	auto_free char *created = NULL;
 	auto_buf all = BUF_INIT;
+	auto_close int lock = -1;
 
 	build_key_add(&all, "parent", s->key);
 	build_key_add(&all, "ids", b->ids.mode == BOX_ID_SINGLE ? "one" : "all");
 	buf_add(&all, key->data, key->len);
 	sha256_hex(all.data, all.len, s->key);
-	if (b->q->no_cache || image_cache_find(&b->store, s->key, &l, &created) < 0)
+	if (b->q->no_cache ||
+	    image_store_lock(&b->store, IMAGE_LOCK_CONTENT, false, true, &lock, NULL) < 0 ||
+	    image_cache_find(&b->store, s->key, &l, &created) < 0)
 		return false;
+	image_lease_layer(&b->store, &l);
 	build_say(b, "CACHED [%zu/%zu]", b->step, b->steps);
 	append(s, &l, created, i);
 	return true;

@@ -8,8 +8,8 @@
  *
  * The rename to HEX says that the layer is complete, see native_unpack.c.
  *
- * Invariants: the caller holds IMAGE_LOCK_CONTENT shared, so nothing is collected meanwhile; HEX is
- * never changed once it has its name.
+ * Invariants: the caller holds IMAGE_LOCK_CONTENT shared, or a lease under which the image is used,
+ *so nothing is collected meanwhile; HEX is never changed once it has its name.
  */
 #include <errno.h>
 #include <fcntl.h>

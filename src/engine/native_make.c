@@ -443,17 +443,22 @@ static int compose(const struct make *m, const struct image *i, struct image_rec
 {
 	struct image_history h = { .created_by = xstrdup(i->created_by),
 				   .created = xstrdup(m->created) };
-	int r = image_compose(&m->store,
-			      &(struct image_composition){ .helper = m->helper,
-							   .base = i->base,
-							   .layers = i->layer,
-							   .nlayers = 1,
-							   .history = &h,
-							   .nhistory = 1,
-							   .created = m->created,
-							   .config = i->config },
-			      i->reference, ret, e);
+	auto_close int lock = -1;
+	int r = image_store_lock(&m->store, IMAGE_LOCK_CONTENT, false, true, &lock, e);
 
+	if (r == 0)
+		r = image_compose(&m->store,
+				  &(struct image_composition){ .helper = m->helper,
+							       .base = i->base,
+							       .layers = i->layer,
+							       .nlayers = 1,
+							       .history = &h,
+							       .nhistory = 1,
+							       .created = m->created,
+							       .config = i->config },
+				  i->reference, ret, e);
+	if (r == 0)
+		image_lease_image(&m->store, ret->manifest);
 	free(h.created_by);
 	free(h.created);
 	return r;
@@ -543,14 +548,22 @@ static int find_base(struct make *m, struct image_record *ret, struct err *e)
 {
 	auto_free char *key = base_key(m);
 	auto_image_record rec = { 0 };
-	int r = m->what->anew ? -ENOENT : image_store_lookup(&m->store, m->what->base, &rec, NULL);
+	auto_close int lock = -1;
+	int r = image_store_lock(&m->store, IMAGE_LOCK_CONTENT, false, true, &lock, e);
+
+	if (r < 0)
+		return r;
+	r = m->what->anew ? -ENOENT : image_store_lookup(&m->store, m->what->base, &rec, NULL);
 
 	if (r == 0 && is_made_from(m, &rec, key)) {
+		image_lease_image(&m->store, rec.manifest);
 		m->steps = m->what->npm ? 1 : 0;
 		*ret = rec;
 		rec = (struct image_record){ 0 };
 		return 0;
 	}
+	fd_closep(&lock);
+	lock = -1;
 	m->steps = m->what->npm ? 3 : 2;
 	return make_base(m, key, ret, e);
 }
@@ -609,7 +622,7 @@ int engine_template_make(struct engine_context *c, const struct engine_make *wha
 			 char **ret_digest, struct err *e)
 {
 	struct make m = { .c = c, .what = what, .store = { .fd = -1 } };
-	auto_close int lock = -1;
+	struct image_lease lease = IMAGE_LEASE_INIT;
 	int r = image_store_open(c->paths.data, &m.store, e);
 
 	m.day = (int64_t)time(NULL) / DAY * DAY;
@@ -617,7 +630,7 @@ int engine_template_make(struct engine_context *c, const struct engine_make *wha
 	m.workspace = fs_join(c->paths.data, "build");
 	/* What no record leads to yet is not collected meanwhile. */
 	if (r == 0)
-		r = image_store_lock(&m.store, IMAGE_LOCK_CONTENT, false, true, &lock, e);
+		r = image_lease_begin(&m.store, &lease, e);
 	if (r == 0)
 		r = fs_mkdirs(m.workspace, 0700, e);
 	if (r == 0)
@@ -628,6 +641,7 @@ int engine_template_make(struct engine_context *c, const struct engine_make *wha
 		r = make_template(&m, ret_digest, e);
 	free(m.workspace);
 	free(m.helper);
+	image_lease_end(&lease);
 	image_store_close(&m.store);
 	return r;
 }

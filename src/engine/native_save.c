@@ -13,8 +13,8 @@
  *   what is of one sandbox only: the agents' own directories (settings, conversations), histories,
  *     temporary files.
  *
- * Invariants: the life lock is held, so nothing changes meanwhile; the record of the template comes
- * last, so a kill leaves garbage only.
+ * Invariants: the life lock is held, so nothing changes meanwhile, with a mark that tells others
+ * why; the record of the template comes last, so a kill leaves garbage only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -507,6 +507,7 @@ int native_save(struct engine_context *c, const struct sandbox *s, const char *r
 	struct engine_saved saved = { 0 };
 	struct native_loaded l = { 0 };
 	auto_close int lock = -1;
+	int busy = -1;
 	int r = native_load(c, s, &l, e);
 
 	if (r < 0)
@@ -515,12 +516,19 @@ int native_save(struct engine_context *c, const struct sandbox *s, const char *r
 	if (r == 0) {
 		r = state_lock(s, &lock, e);
 		if (r == -EWOULDBLOCK) {
-			r = err_set(e, ERR_CONFLICT, -EBUSY, "it is running");
-			err_hint(e, "ward stop %s", l.spec->name);
+			bool busy_now = state_busy(s, NULL);
+
+			r = err_set(e, ERR_CONFLICT, -EBUSY, "it is %s",
+				    busy_now ? "being saved already" : "running");
+			if (!busy_now)
+				err_hint(e, "ward stop %s", l.spec->name);
 		}
 	}
 	if (r == 0)
+		r = state_busy_begin(s, "being saved as a template", &busy, e);
+	if (r == 0)
 		r = save_locked(c, s, &l, reference, &saved, e);
+	state_busy_end(s, &busy);
 	if (r == 0)
 		*ret = saved;
 	else

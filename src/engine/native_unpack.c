@@ -135,6 +135,8 @@ static int lock_layer(const struct native_layer *l, const char *name, int *ret, 
 		while (flock(fd, LOCK_EX) < 0)
 			if (errno != EINTR)
 				return err_sys(e, "layer: its lock");
+		/* One that a kill left is old, and would be collected under a build's lease. */
+		(void)futimens(fd, NULL);
 		if (fstat(fd, &mine) == 0 &&
 		    fstatat(l->dir, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    mine.st_ino == now.st_ino) {

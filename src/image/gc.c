@@ -6,6 +6,7 @@
  * manifest, the configuration, the layers and their unpacked directories.  Everything else in the
  * store's directories is garbage: a layer of a removed template, what a killed pull left.  A record
  * whose documents cannot be read keeps what can be found; it never makes the collection fail.
+ * What was made or touched since the oldest lease began is in use, too (lease.c).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -140,6 +141,8 @@ struct sweep {
 	unsigned flags;
 	image_remove_fn *remove;
 	struct image_gc *sum;
+	bool leased; /* what has changed since then stays */
+	struct timespec since;
 };
 
 typedef bool keep_fn(int dirfd, const char *name, const void *arg);
@@ -157,6 +160,14 @@ static int remove_entry(const struct sweep *w, int dirfd, const char *name, size
 	(*count)++;
 	w->sum->bytes += bytes;
 	return 0;
+}
+
+static bool is_leased(const struct sweep *w, int dirfd, const char *name)
+{
+	struct stat st;
+
+	return w->leased && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       !image_time_before(&st.st_ctim, &w->since);
 }
 
 /* Every entry of a directory that `wanted` does not want. A missing directory is an empty one. */
@@ -181,7 +192,7 @@ static int sweep_dir(const struct sweep *w, int at, const char *path, keep_fn *w
 			strv_add(&names, entry->d_name);
 	}
 	for (size_t i = 0; i < names.n && r == 0; i++) {
-		if (!wanted(fd, names.v[i], arg))
+		if (!wanted(fd, names.v[i], arg) && !is_leased(w, fd, names.v[i]))
 			r = remove_entry(w, fd, names.v[i], count, e);
 	}
 	closedir(d);
@@ -207,14 +218,13 @@ static bool is_live_or_partial(int dirfd, const char *name, const void *arg)
 /* Everything but the downloads that nobody is at. */
 static bool is_no_left_partial(int dirfd, const char *name, const void *arg)
 {
-	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	auto_close int fd = -1;
 
 	(void)arg;
 	if (!is_partial(name))
 		return true;
 	fd = fs_open_beneath(dirfd, name, O_RDWR | O_NONBLOCK, 0);
-	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+	return fd >= 0 && fs_is_locked(fd);
 }
 
 /* The box of a build that was killed may live for a moment more: it holds the lock of its
@@ -222,12 +232,11 @@ static bool is_no_left_partial(int dirfd, const char *name, const void *arg)
  */
 static bool is_running(int dirfd, const char *name, const void *arg)
 {
-	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	auto_free char *path = fs_join(name, "lock");
 	auto_close int fd = fs_open_beneath(dirfd, path, O_RDWR | O_NONBLOCK, 0);
 
 	(void)arg;
-	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+	return fd >= 0 && fs_is_locked(fd);
 }
 
 /* An import holds IMAGE_LOCK_CONTENT: none is under way. */
@@ -276,6 +285,7 @@ int image_store_gc(const struct image_store *s, const struct strv *in_use, unsig
 	size_t records = 0;
 	int r = find_live(s, in_use, flags, &live, e);
 
+	w.leased = image_lease_oldest(s, &w.since);
 	if (r == 0)
 		r = sweep_dir(&w, s->fd, "blobs/sha256", is_live_or_partial, &live.blobs,
 			      &sum.blobs, e);

@@ -18,6 +18,7 @@
  *	layers/IDS/DIFFID/        unpacked layers, for one mapping of ids
  *	cache/KEY                 which layer a step of a build has made
  *	builds/ID/                what a step of a running build has in hand
+ *	leases/ID                 held by a running build, see lease.c
  *	lock, content.lock        see enum image_lock
  *
  * Invariants: a blob HEX has its content complete; a record is written only when every
@@ -30,6 +31,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -212,6 +214,29 @@ enum image_lock {
 int image_store_lock(const struct image_store *s, enum image_lock which, bool exclusive, bool wait,
 		     int *ret_fd, struct err *e);
 
+/*
+ * A lease (lease.c): as long as it is held, image_store_gc leaves what was made or touched since it
+ * began.  A long build holds one, and IMAGE_LOCK_CONTENT just for moments, so that collecting does
+ * not wait for it.
+ */
+struct image_lease {
+	const struct image_store *store; /* borrowed */
+	char *name;
+	int fd;
+};
+#define IMAGE_LEASE_INIT ((struct image_lease){ .fd = -1 })
+/* Waits for who is collecting. */
+int image_lease_begin(const struct image_store *s, struct image_lease *ret, struct err *e);
+void image_lease_end(struct image_lease *l);
+/* Use what is there already: a layer, or an image with all that it leads to. The caller holds
+ * IMAGE_LOCK_CONTENT. */
+struct image_layer;
+void image_lease_layer(const struct image_store *s, const struct image_layer *l);
+void image_lease_image(const struct image_store *s, const char *manifest);
+/* For image_store_gc: when the oldest lease began that somebody holds; false: nobody does. */
+bool image_lease_oldest(const struct image_store *s, struct timespec *ret);
+bool image_time_before(const struct timespec *a, const struct timespec *b);
+
 /* Is the blob there, with this size (0: any)? */
 bool image_store_has(const struct image_store *s, const char *digest, uint64_t size);
 /* Open a blob for reading. ERR_CORRUPT when it is missing: a record named it. */
@@ -370,7 +395,7 @@ struct image_tree {
  * Writing a layer: image_pack_begin makes a file, `ward-image pack` (verb "pack", request
  * image_pack_request, descriptors: the file, then each tree) fills it as root of the ids that own
  * the trees, image_pack_commit names the blob.  engine's native_layer_pack does all three.  The
- * caller holds IMAGE_LOCK_CONTENT; a kill in between leaves garbage only.
+ * caller holds IMAGE_LOCK_CONTENT or a lease; a kill in between leaves garbage only.
  */
 struct image_pack {
 	const struct image_store *store;

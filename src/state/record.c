@@ -26,6 +26,9 @@
 #include "base/text.h"
 #include "state/state_internal.h"
 
+#define STATE_BUSY "busy"
+enum { BUSY_MAX = 256 };
+
 void sandbox_free(struct sandbox *s)
 {
 	if (!s)
@@ -301,18 +304,62 @@ int state_lock(const struct sandbox *s, int *ret_fd, struct err *e)
 	return 0;
 }
 
-bool state_is_running(const struct sandbox *s)
+/* Open a file of the sandbox's that somebody holds a lock of; else -1. */
+static int open_locked(const struct sandbox *s, const char *name)
 {
-	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	auto_close int fd = -1;
 	struct stat st;
 
 	if (s->dirfd < 0)
+		return -1;
+	fd = fs_open_beneath(s->dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !fs_is_locked(fd))
+		return -1;
+	return steal_fd(&fd);
+}
+
+bool state_is_running(const struct sandbox *s)
+{
+	auto_close int lock = open_locked(s, "lock");
+
+	return lock >= 0 && !state_busy(s, NULL);
+}
+
+int state_busy_begin(const struct sandbox *s, const char *what, int *ret_fd, struct err *e)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	auto_close int fd = -1;
+	int r = fs_replace_at(s->dirfd, STATE_BUSY, what, strlen(what), 0600, false, e);
+
+	if (r < 0)
+		return err_prefix(e, "sandbox %s", s->id);
+	fd = fs_open_beneath(s->dirfd, STATE_BUSY, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd < 0 || fcntl(fd, F_OFD_SETLK, &whole) < 0)
+		return err_sys(e, "sandbox %s: " STATE_BUSY, s->id);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+void state_busy_end(const struct sandbox *s, int *fd)
+{
+	if (*fd >= 0)
+		(void)unlinkat(s->dirfd, STATE_BUSY, 0);
+	fd_closep(fd);
+	*fd = -1;
+}
+
+bool state_busy(const struct sandbox *s, char **ret_what)
+{
+	auto_close int fd = open_locked(s, STATE_BUSY);
+	auto_buf what = BUF_INIT;
+
+	if (fd < 0)
 		return false;
-	fd = fs_open_beneath(s->dirfd, "lock", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return false;
-	return fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+	if (ret_what && fs_read_fd(fd, BUSY_MAX, &what, NULL) == 0)
+		*ret_what = text_escaped(buf_str(&what));
+	else if (ret_what)
+		*ret_what = xstrdup("in use");
+	return true;
 }
 
 /* --- the run-time record -------------------------------------------------------------------- */

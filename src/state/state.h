@@ -81,7 +81,16 @@ int state_sync(const struct sandbox *s, struct err *e);
  * sandbox was removed meanwhile.
  */
 int state_lock(const struct sandbox *s, int *ret_fd, struct err *e);
+/* Is there a box? Not, while the life lock's holder is busy with something else. */
 bool state_is_running(const struct sandbox *s);
+/*
+ * The life lock's holder says that it is no box, and what it is at ("being saved as a template"),
+ * which may take long.  The mark lives as long as the descriptor, which is for state_busy_end.
+ */
+int state_busy_begin(const struct sandbox *s, const char *what, int *ret_fd, struct err *e);
+void state_busy_end(const struct sandbox *s, int *fd); /* -1: nothing */
+/* Is it so? *ret_what (owned by the caller; may be NULL): with what. */
+bool state_busy(const struct sandbox *s, char **ret_what);
 /* Run-time record state.json: replaced atomically. */
 int state_write(const struct sandbox *s, const struct json *record, struct err *e);
 int state_read(const struct sandbox *s, struct json **ret, struct err *e); /* -ENOENT when none */

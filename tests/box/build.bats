@@ -573,6 +573,54 @@ attributes() { # NAME
 	[ "$round" -gt 1 ]
 }
 
+@test "build: template prune does not wait for a build, and takes nothing away from one" {
+	local round pid
+	build <<<"FROM $SMALL"
+	ward template rm mine:1
+	# An image of nobody's, and a step that is under way: prune ends before it does.
+	printf 'FROM %s\nRUN echo x > /garbage\n' "$SMALL" | build
+	ward template rm mine:1
+	printf 'FROM %s\nRUN echo y > /kept\nRUN echo begun; sleep 300\n' "$SMALL" >df
+	"$WARD" template build -t mine:1 -f - "$TEST_DIR/context" <df >out 2>log &
+	pid=$!
+	wait_for grep -qx begun log
+	local before
+	before=$(find "$STORE/layers" "$STORE/blobs/sha256" | wc -l)
+	ward template prune
+	kill -0 "$pid"
+	[ "$(find "$STORE/layers" "$STORE/blobs/sha256" | wc -l)" -lt "$before" ]
+	kill -TERM "$pid"
+	wait "$pid" || true
+	sed -i 's/sleep 300/true/' df
+	build <df
+	# What the first one made, before and during prune, was used again.
+	assert_equal "$(grep -c CACHED log)" 1
+	assert_equal "$(built 'cat /kept')" y
+	# And with prune at every moment of a whole build.
+	cat >df <<-END
+		FROM $SMALL AS first
+		ARG ROUND
+		RUN echo \$ROUND >/a
+		COPY file /b
+		FROM $SMALL
+		COPY --from=first /a /b /got/
+		RUN cat /got/a /got/b >/both
+	END
+	echo x >"$TEST_DIR/context/file"
+	(until [ -e "$TEST_DIR/enough" ]; do "$WARD" template prune >>"$TEST_DIR/prunes"; done) &
+	pid=$!
+	for round in 1 2 3; do
+		build --build-arg "ROUND=$round" <df
+		assert_equal "$(built 'cat /both')" "$round"$'\n'x
+	done
+	: >"$TEST_DIR/enough"
+	wait "$pid"
+	[ "$(wc -l <"$TEST_DIR/prunes")" -gt 3 ]
+	assert_blobs_whole
+	assert_no_leftovers
+	assert_equal "$(ls -A "$STORE/leases")" ""
+}
+
 @test "build: Ctrl-C ends the step and its box; two builds side by side" {
 	printf 'FROM %s\nRUN echo begun; sleep 60\n' "$SMALL" >df
 	"$WARD" template build -t mine:1 -f - "$TEST_DIR/context" <df >out 2>log &

@@ -314,6 +314,33 @@ line"; cat link 2>/dev/null; stat -c %s sparse; ls -ld /etc/passwd suid | cut -c
 	assert_status 1
 }
 
+@test "who wants a sandbox that is being saved waits, and is told for what" {
+	local save run
+	box mine
+	ward exec mine sh -c 'head -c 100000000 /dev/urandom >~/large'
+	ward stop mine
+	"$WARD" template save mine my/large:1 >save 2>saved.log &
+	save=$!
+	wait_for grep -q 'writing a layer' saved.log
+	# It takes as long as this test wants.
+	kill -STOP "$save"
+	assert_equal "$(ward ls --json | jq -r '.[0].status')" stopped
+	run -0 ward stop mine
+	run -125 ward template save mine my/other:1
+	assert_output_has "being saved already"
+	"$WARD" run mine -- -c 'echo it runs' >out 2>run.log &
+	run=$!
+	wait_for grep -qF "waiting: sandbox 'mine' is being saved as a template" run.log
+	kill -0 "$run"
+	kill -CONT "$save"
+	wait "$save"
+	wait "$run"
+	assert_equal "$(cat out)" 'it runs'
+	assert_equal "$(grep -c waiting run.log)" 1
+	ward template inspect my/large:1 >/dev/null
+	assert_equal "$(ls "$XDG_DATA_HOME"/ward/sandboxes/*/busy 2>/dev/null)" ""
+}
+
 @test "kill -9 at any moment of save: no half template, nothing stays after prune, the next try works" {
 	box a
 	ward exec -u root a sh -c 'i=0; while [ $i -lt 300 ]; do echo $i >/opt$i; i=$((i + 1)); done
