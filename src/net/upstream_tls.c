@@ -312,10 +312,11 @@ static void on_end(int fd, uint32_t events, void *arg)
 static bool name_peer(SSL *ssl, const char *host)
 {
 	struct in6_addr ignored;
+	auto_free char *name = xstrdup(host); /* OpenSSL's macro takes no const */
 
 	if (inet_pton(AF_INET, host, &ignored) == 1 || inet_pton(AF_INET6, host, &ignored) == 1)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
-	return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+	return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
 static void on_begin(void *arg)

@@ -75,9 +75,9 @@ static void put_question(const struct program_socket *s, struct question *q)
 }
 
 /* The first socket of an answer; 0: none. */
-static uint32_t first_inode(const void *bytes, size_t left, bool *ret_end)
+static uint32_t first_inode(void *bytes, size_t left, bool *ret_end)
 {
-	const struct nlmsghdr *h = bytes;
+	struct nlmsghdr *h = bytes;
 
 	for (; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
 		struct inet_diag_msg m;

@@ -36,6 +36,6 @@ shell_files() {
 
 # Flags to compile any file of src/ without the build directory.
 compile_flags() {
-	echo -std=gnu17 -D_GNU_SOURCE '-DWARD_VERSION="0"' -Isrc -Wall -Wextra -Wno-missing-field-initializers
+	echo -std=gnu17 -D_GNU_SOURCE '-DWARD_VERSION="0"' -DWARD_LZMA=1 -DWARD_BZIP2=1 -Isrc -Wall -Wextra -Wno-missing-field-initializers
 	pkg-config --cflags json-c yaml-0.1 openssl
 }
