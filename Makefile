@@ -64,6 +64,7 @@ fuzz:
 bench: all
 	@bench/start --ward '$(CURDIR)/$(BUILD)/src/ward'
 	@bench/image --ward '$(CURDIR)/$(BUILD)/src/ward'
+	@bench/network --ward '$(CURDIR)/$(BUILD)/src/ward'
 
 lint: all
 	@tests/lint/run.sh
