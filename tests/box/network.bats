@@ -270,6 +270,61 @@ except ConnectionResetError:
 	assert_silence
 }
 
+@test "D51 rules that are missing, empty, unreadable or broken: nothing is allowed, or nothing starts" {
+	local project=$LAB/home/project/empty rules=$LAB/home/.config/ward/policy.yaml text
+	mkdir -p "$project" "${rules%/*}"
+	chown -R "$LAB_USER" "$project" "$LAB/home/.config"
+	reaches() { lab_ward exec empty bash -c "unset $PROXY_VARIABLES; curl -sS -m 10 http://allowed.test/ || exit 33"; }
+	lab_ward run -q --name empty shell "$project" -- -c true
+	for text in none '' '# nothing' 'allow:' 'allow: []' 'preset: locked'; do
+		rm -f "$rules"
+		[ "$text" = none ] || printf %s "$text" >"$rules"
+		lab_ward stop empty
+		run reaches
+		[ "$status" -eq 33 ] || fail "$text: $status $output"
+	done
+	for text in 'allow: [' 'allow: allowed.test' 'allwo: [allowed.test]' 'allow: [allowed.test, "a..b"]' unreadable; do
+		printf 'allow: [allowed.test]\n' >"$rules"
+		if [ "$text" = unreadable ]; then chmod 0 "$rules"; else printf %s "$text" >"$rules"; fi
+		lab_ward stop empty
+		run reaches
+		[ "$status" -eq 125 ] || fail "$text: $status $output"
+		assert_output_has policy.yaml
+	done
+	assert_silence
+	# The positive control: the same file, whole.
+	chmod 0644 "$rules"
+	printf 'allow: [allowed.test]\n' >"$rules"
+	[ "$(reaches)" = 'this is allowed.test' ]
+	rm "$rules"
+	lab_ward rm -f empty >/dev/null
+}
+
+@test "D52 allowed and denied are the same on every way out, also by a relay inside and in a second request" {
+	local paths='
+code() { curl -s -o /dev/null -m 10 --cacert ca.pem -w "%{http_code}/%{http_connect} " "$@"; true; }
+relay() { socat TCP-LISTEN:$1,fork,reuseaddr TCP:$2 2>/dev/null & until : 2>/dev/null <>/dev/tcp/127.0.0.1/$1; do :; done; }
+raw() { # the statuses of requests on one connection
+	printf "GET http://%s/ HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n" $1 $1 $2 $2 | nc -w 5 -q 2 127.0.0.1 3128 | sed -n "s,^HTTP/1.1 \([0-9]*\).*,\1,p" | tr "\n" " "
+}
+relay 4128 127.0.0.1:3128
+relay 4129 $1:80
+for options in "" "-0" "-p" "-x http://127.0.0.1:4128"; do code $options http://$1/; done
+for options in "" "-x http://127.0.0.1:4128"; do code $options https://$1/; done
+unset '"$PROXY_VARIABLES"'
+code http://$1/; code -0 http://$1/; code https://$1/
+code -H "Host: $1" http://127.0.0.1:4129/
+raw $1 $2
+kill $(jobs -p)'
+	assert_equal "$(lab_ward exec lab bash -c "$paths" - allowed.test denied.test)" \
+		'200/000 200/000 200/200 200/000 200/200 200/200 200/000 200/000 200/000 200/000 200 403 '
+	assert_silence allowed.test
+	lab_forget
+	assert_equal "$(lab_ward exec lab bash -c "$paths" - denied.test allowed.test)" \
+		'403/000 403/000 000/403 403/000 000/403 000/403 000/000 000/000 000/000 000/000 403 200 '
+	assert_silence allowed.test
+}
+
 @test "D53 D54 D55 labels, garbage and spellings of addresses" {
 	local name
 	for name in notallowed.test allowed.test.evil.test sub.allowed.test wild.test xallowed.test; do
@@ -479,6 +534,83 @@ time.sleep(600)
 	served() { [ "$(direct 'curl -sS -m 5 http://allowed.test/')" = 'this is allowed.test' ]; }
 	wait_for served
 	lab_ward rm -f other >/dev/null
+}
+
+@test "D66 Unix sockets of the host: not by an abstract name, nor by a path that is not given" {
+	local project=$LAB/home/project/sockets listener
+	mkdir -p "$project"
+	chown "$LAB_USER" "$project"
+	# Whoever connects is logged.
+	nsenter -t "$LAB_HOST" -n -m -- runuser -u "$LAB_USER" -- /usr/bin/python3 -c '
+import socket, sys, threading
+def serve(address, name):
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(address)
+    s.listen(8)
+    def run():
+        while True:
+            s.accept()[0].close()
+            print(name, flush=True)
+    threading.Thread(target=run).start()
+serve("\0ward-canary", "abstract")
+for path in sys.argv[1:]:
+    serve(path, path)
+print("ready", flush=True)' "$LAB/home/runtime/ward-canary.sock" "$project/hidden.sock" "$project/given.sock" >"$LAB/unix" 3>&- &
+	listener=$!
+	wait_for grep -q ready "$LAB/unix"
+	local attempt='/usr/bin/python3 -c "
+import os, socket, sys
+for path in sys.argv[1:]:
+    try:
+        socket.socket(socket.AF_UNIX).connect(path.replace(chr(64), chr(0)))
+        print(path, \"connected\")
+    except OSError as e:
+        print(path, e.strerror)
+" @ward-canary '"$LAB/home/runtime/ward-canary.sock $project/hidden.sock"' /var/run/docker.sock /run/docker.sock /run/podman/podman.sock \
+		/run/user/*/bus /run/dbus/system_bus_socket /run/systemd/private'
+	lab_ward run -q --name sockets --hide hidden.sock shell "$project" -- -c true
+	# The positive controls: from the host all of them answer, and inside the one that is given, as SECURITY.md says.
+	lab_host bash -c "$attempt" | grep -c ' connected$' | grep -qx 3
+	lab_ward exec sockets bash -c "${attempt/hidden.sock/given.sock}" | grep -qx "$project/given.sock connected"
+	wait_for grep -qx "$project/given.sock" "$LAB/unix"
+	: >"$LAB/unix"
+	run lab_ward exec sockets bash -c "$attempt"
+	assert_status 0
+	refute_output_has connected
+	assert_output_has '@ward-canary Connection refused'
+	[ ! -s "$LAB/unix" ] || fail "$(cat "$LAB/unix")"
+	kill "$listener"
+	rm "$project"/*.sock
+	lab_ward rm -f sockets >/dev/null
+}
+
+@test "D67 a published port is on the address that is written, and on no other one" {
+	local project=$LAB/home/project/published
+	mkdir -p "$project"
+	chown "$LAB_USER" "$project"
+	outside() { nsenter -t "$LAB_NET" -n -- curl -s -m 10 "$@"; }
+	echo served >"$project/index.html"
+	lab_ward run -q --name published -p 127.0.0.1:8000:8000 shell "$project" -- -c true
+	lab_ward exec published bash -c 'setsid /usr/bin/python3 -m http.server 8000 --bind 127.0.0.1 >log 2>&1 </dev/null &'
+	served() { [ "$(lab_host curl -s -m 10 http://127.0.0.1:8000/)" = served ]; }
+	wait_for served
+	: >"$project/log"
+	local address
+	for address in 10.77.0.2 '[::1]' '[2a00:77:1::2]'; do
+		run lab_host curl -s -m 10 "http://$address:8000/"
+		[ "$status" -eq 7 ] || fail "$address: $status $output"
+	done
+	for address in 10.77.0.2 '[2a00:77:1::2]'; do
+		run outside "http://$address:8000/"
+		[ "$status" -eq 7 ] || fail "$address from outside: $status $output"
+	done
+	[ ! -s "$project/log" ] || fail "$(cat "$project/log")"
+	# The positive control: where it is written, it is there, for other computers as well.
+	lab_ward ports published --publish 10.77.0.2:8001:8000 >/dev/null
+	[ "$(outside http://10.77.0.2:8001/)" = served ]
+	run lab_host curl -s -m 10 http://127.0.0.1:8001/
+	[ "$status" -eq 7 ]
+	lab_ward rm -f published >/dev/null
 }
 
 # --- nobody inside changes it -------------------------------------------------------------------
