@@ -54,8 +54,9 @@ enum proxy_wire {
 	PROXY_WIRE_GO,	   /* everything given: confine yourself and serve */
 	PROXY_WIRE_READY,  /* proxy -> supervisor: confined and serving */
 	PROXY_WIRE_FAILED, /* proxy -> supervisor: payload is a struct err */
-	PROXY_WIRE_DENIED, /* proxy -> supervisor: payload is one line of text for the user's
-			      terminal */
+	PROXY_WIRE_DENIED, /* proxy -> supervisor, for the user's terminal; arg: how often since the
+			      last time; payload: target, reason and the command that would allow it
+			      or nothing, each with a NUL */
 	PROXY_WIRE_TAKEN,  /* proxy -> supervisor, after READY: new RULES or LOG are in force; arg:
 			      the type of the message */
 	PROXY_WIRE_LOG_FULL, /* proxy -> supervisor: the log has got long; answered with LOG */

@@ -198,6 +198,8 @@ void term_called_as(const char *program);
 void term_error(const struct err *e);
 /* "ward: ..." on stderr: a remark about what happens, suppressed by -q. */
 void term_note(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* "hint: ...", in the same way. */
+void term_hint(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void term_newline(void); /* on stderr */
 /* The same as term_note, never suppressed. */
 void term_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -249,8 +251,7 @@ int cli_exec(struct cli *c, struct sandbox *box, struct spec_session *session, b
 	     const struct engine_term *t, uint32_t *ret_id, struct engine_result *ret,
 	     struct err *e);
 /* Print what happened and return the exit code. */
-int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
-		    const struct engine_result *r);
+int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id, struct engine_result *r);
 
 /* "session 3 of claude in sandbox 'x' ended 5 minutes ago with exit code 0". */
 void cli_end_text(const struct json *session, const char *agent, const char *sandbox,

@@ -96,6 +96,7 @@ static int exec_in(struct cli *c, struct sandbox *box, const struct spec *spec,
 					   isatty(STDOUT_FILENO),
 				    .interactive = session->interactive,
 				    .raw_tty = c->v.raw_tty,
+				    .quiet = c->v.quiet,
 				    .detach_keys = c->v.detach_keys };
 	struct engine_result result = { 0 };
 	auto_buf b = BUF_INIT;
@@ -237,6 +238,7 @@ static int attach_to(struct cli *c, struct sandbox *box, const struct spec *spec
 {
 	struct engine_term term = { .interactive = true,
 				    .raw_tty = c->v.raw_tty,
+				    .quiet = c->v.quiet,
 				    .detach_keys = c->v.detach_keys };
 	struct engine_result result = { 0 };
 	const struct json *session;

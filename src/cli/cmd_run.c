@@ -551,6 +551,7 @@ static int run_agent(struct cli *c, struct launch *l, struct err *e)
 	struct spec_session session = { .kind = SPEC_SESSION_AGENT, .interactive = true };
 	struct engine_term term = { .interactive = true,
 				    .raw_tty = c->v.raw_tty,
+				    .quiet = c->v.quiet,
 				    .detach_keys = c->v.detach_keys };
 	struct engine_result result = { 0 };
 	bool detached = c->v.detach;

@@ -180,6 +180,7 @@ int cli_start(struct cli *c, const struct sandbox *box, bool *ret_started, struc
 	return r;
 }
 
+enum { REFUSED_SHOWN = 10 };
 enum { EXEC_WAIT_MS = 20000, EXEC_POLL_MS = 20 };
 
 /*
@@ -208,7 +209,77 @@ int cli_exec(struct cli *c, struct sandbox *box, struct spec_session *session, b
 	}
 }
 
-int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
+/* --- what was refused ------------------------------------------------------------------------ */
+
+static const char *member(const struct json *j, const char *key)
+{
+	const char *text;
+
+	return json_get_string(j, key, &text) == 0 ? text : "";
+}
+
+/* How much of a command is in front of its one rule; 0: it has more than that. */
+static size_t before_rule(const char *command)
+{
+	const char *last = strrchr(command, ' ');
+
+	return last && !strpbrk(command, "'\"\\") ? (size_t)(last - command) : 0;
+}
+
+/* Rules that one command can take are in one command. */
+static void tell_hints(const struct cli *c, const struct json *refused)
+{
+	auto_strv commands = STRV_INIT;
+
+	for (size_t i = 0; i < json_len(refused); i++) {
+		const char *hint = member(json_at(refused, i), "hint");
+		size_t n = before_rule(hint), k = 0;
+
+		while (k < commands.n && (n == 0 || strncmp(commands.v[k], hint, n + 1) != 0 ||
+					  before_rule(commands.v[k]) == 0))
+			k++;
+		if (!hint[0])
+			continue;
+		if (k == commands.n) {
+			strv_add(&commands, hint);
+		} else {
+			char *longer = xasprintf("%s%s", commands.v[k], hint + n);
+
+			free(commands.v[k]);
+			commands.v[k] = longer;
+		}
+	}
+	for (size_t i = 0; i < commands.n; i++)
+		term_hint(c, "%s", commands.v[i]);
+}
+
+/* For eyes only: what a script reads must not depend on what happened meanwhile. */
+static void tell_refused(const struct cli *c, const char *name, const struct json *refused)
+{
+	size_t n = json_len(refused);
+
+	if (n == 0 || c->v.quiet || !isatty(STDERR_FILENO))
+		return;
+	for (size_t i = 0; i < n && i < REFUSED_SHOWN; i++) {
+		const struct json *j = json_at(refused, i);
+		auto_buf times = BUF_INIT;
+		uint64_t count = 1;
+
+		(void)json_get_uint(j, "count", &count);
+		if (count > 1)
+			buf_printf(&times, " (%llu times)", (unsigned long long)count);
+		term_note(c, "denied: %s%s: %s", member(j, "target"), buf_str(&times),
+			  member(j, "reason"));
+	}
+	if (n > REFUSED_SHOWN)
+		term_note(c, "and others: 'ward policy log --denied %s' tells all", name);
+	tell_hints(c, refused);
+}
+
+/* --- the end ----------------------------------------------------------------------------------
+ */
+
+static int end_code(struct cli *c, const struct sandbox *s, uint32_t id,
 		    const struct engine_result *r)
 {
 	const char *name = cli_sandbox_name(s);
@@ -240,6 +311,15 @@ int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id,
 		return CLI_EXIT_FAILED;
 	}
 	return r->exit_code;
+}
+
+int cli_session_end(struct cli *c, const struct sandbox *s, uint32_t id, struct engine_result *r)
+{
+	int code = end_code(c, s, id, r);
+
+	tell_refused(c, cli_sandbox_name(s), r->refused);
+	json_unref(steal(&r->refused));
+	return code;
 }
 
 void cli_end_text(const struct json *session, const char *agent, const char *sandbox,

@@ -125,6 +125,17 @@ void term_note(const struct cli *c, const char *fmt, ...)
 	va_end(ap);
 }
 
+void term_hint(const struct cli *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (c->v.quiet)
+		return;
+	va_start(ap, fmt);
+	remark("hint: ", fmt, ap);
+	va_end(ap);
+}
+
 void term_warn(const char *fmt, ...)
 {
 	va_list ap;

@@ -146,6 +146,7 @@ struct engine_term { /* the user's side of a session */
 	bool tty;
 	bool interactive;
 	bool raw_tty;
+	bool quiet;		 /* no line about what the policy refuses */
 	const char *detach_keys; /* NULL: default */
 };
 struct engine_result {
@@ -154,6 +155,9 @@ struct engine_result {
 	bool lost;	  /* the box ended under us */
 	int output_error; /* -errno when standard output could not be written, else 0 */
 	int exit_code;	  /* 0..255 */
+	/* What the network policy refused meanwhile: objects target, reason, hint (the command that
+	 * would allow it, or ""), count. Owned by the caller; NULL: nothing. */
+	struct json *refused;
 };
 
 /* A sandbox as a template. */

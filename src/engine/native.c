@@ -381,6 +381,7 @@ static int relay(int conn, const struct engine_term *t, struct engine_result *re
 	struct relay_options o = { .tty = t->tty,
 				   .interactive = t->interactive,
 				   .raw_tty = t->raw_tty,
+				   .quiet = t->quiet,
 				   .detach_keys = t->detach_keys };
 	struct relay_result result = { 0 };
 	int r = relay_run(conn, &o, &result, e);
@@ -391,6 +392,7 @@ static int relay(int conn, const struct engine_term *t, struct engine_result *re
 				       .hung_up = result.end == RELAY_HUNG_UP,
 				       .lost = result.end == RELAY_LOST,
 				       .output_error = result.output_error,
+				       .refused = result.refused,
 				       .exit_code = result.exit_code };
 	return 0;
 }

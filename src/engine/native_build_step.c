@@ -479,6 +479,7 @@ static int run_program(const struct build_step *p, struct spec_session *session,
 		r = relay_run(conn, &o, &result, e);
 	if (r < 0)
 		return r;
+	json_unref(result.refused);
 	if (result.end == RELAY_HUNG_UP)
 		return err_set(e, ERR_CONFLICT, -EINTR, "it was interrupted");
 	if (result.end != RELAY_EXITED)

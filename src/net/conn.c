@@ -185,15 +185,28 @@ static void notice(struct conn *c, const char *reason)
 	struct buf target = BUF_INIT;
 
 	log_target(&c->req.host, c->req.port, &target);
-	proxy_notice(c->proxy, buf_str(&target), reason);
+	proxy_notice(c->proxy, buf_str(&target), reason, "");
 	buf_free(&target);
+}
+
+/* What was refused, and the command that would allow it; people are told. */
+static void describe_denied(const struct conn *c, struct buf *target, struct buf *hint)
+{
+	log_target(&c->req.host, c->req.port, target);
+	policy_hint(&c->req.host, c->req.port, &c->verdict, (const struct sockaddr *)&c->peer,
+		    c->proxy->sandbox, hint);
+	proxy_notice(c->proxy, buf_str(target), c->verdict.reason, buf_str(hint));
 }
 
 void conn_reset_denied(struct conn *c)
 {
+	struct buf target = BUF_INIT, hint = BUF_INIT;
+
 	if (conn_wait(c, conn_reset_denied))
 		return;
-	notice(c, c->verdict.reason);
+	describe_denied(c, &target, &hint);
+	buf_free(&target);
+	buf_free(&hint);
 	conn_reset(c, "deny", c->verdict.reason);
 }
 
@@ -259,11 +272,8 @@ static void answer_denied(struct conn *c)
 
 	if (conn_wait(c, answer_denied))
 		return;
-	log_target(&c->req.host, c->req.port, &target);
-	policy_hint(&c->req.host, c->req.port, &c->verdict, (const struct sockaddr *)&c->peer,
-		    c->proxy->sandbox, &hint);
+	describe_denied(c, &target, &hint);
 	conn_record(c, "deny", c->verdict.reason);
-	proxy_notice(c->proxy, buf_str(&target), c->verdict.reason);
 	answer(c, &(struct reply){ .status = 403,
 				   .error = "denied",
 				   .target = buf_str(&target),

@@ -18,6 +18,7 @@
  *   stub.c      the box's name server
  *   proxy.c     listeners, the supervisor's messages, limits
  *   program.c   which program of the box has a connection
+ *   notices.c   refusals, for whoever is attached
  *   log.c       records, and the texts of denials
  *   ports.c     ward-ports: from listeners of the host into the box
  *   confine.c   what the process takes away from itself
@@ -542,6 +543,14 @@ void transparent_begin(struct conn *c);
 /* Its first bytes are there to be read. May free c. */
 void transparent_read(struct conn *c);
 
+/* --- notices.c ------------------------------------------------------------------------------- */
+
+struct notices;
+struct notices *notices_new(struct proxy *p);
+void notices_free(struct notices *x); /* takes NULL */
+/* Something was refused; for whoever is attached. hint: the command that would allow it, or "". */
+void proxy_notice(struct proxy *p, const char *target, const char *reason, const char *hint);
+
 /* --- stub.c ---------------------------------------------------------------------------------- */
 
 struct stub;
@@ -595,12 +604,9 @@ struct proxy {
 	struct loop_source *accept_timer;
 	struct conn *conns;
 	size_t nconns;
-	unsigned notices; /* left to send now */
-	uint64_t notices_at;
+	struct notices *notices;
 	char scratch[FLOW_CHUNK]; /* for reads; empty between events */
 };
-/* One line for the user's terminal, dropped when there were many lately. */
-void proxy_notice(struct proxy *p, const char *target, const char *reason);
 void proxy_conn_gone(struct proxy *p, struct conn *c);
 
 /* --- confine.c ------------------------------------------------------------------------------- */

@@ -29,8 +29,6 @@
 enum {
 	ACCEPT_BATCH = 16,
 	ACCEPT_RETRY_MS = 100,
-	NOTICES_MAX = 5,	/* at once */
-	NOTICE_EVERY_MS = 2000, /* and then one in that time */
 	IDLE_MS = 600000,
 };
 
@@ -41,27 +39,6 @@ static void on_listener(int fd, uint32_t events, void *arg);
 static void say_failed(struct proxy *p, const struct err *e)
 {
 	wire_send(p->wire, PROXY_WIRE_FAILED, 0, e, sizeof(*e), NULL, 0);
-}
-
-void proxy_notice(struct proxy *p, const char *target, const char *reason)
-{
-	uint64_t now = loop_now(p->loop);
-	uint64_t earned = (now - p->notices_at) / NOTICE_EVERY_MS;
-	struct buf line = BUF_INIT;
-
-	if (earned > 0) {
-		p->notices = earned > NOTICES_MAX ? NOTICES_MAX : p->notices + (unsigned)earned;
-		if (p->notices > NOTICES_MAX)
-			p->notices = NOTICES_MAX;
-		p->notices_at = now;
-	}
-	if (p->notices == 0)
-		return;
-	p->notices--;
-	buf_printf(&line, "network: %s: %s", target, reason);
-	/* A supervisor that is busy misses a notice; the record is in the log. */
-	wire_send(p->wire, PROXY_WIRE_DENIED, 0, line.data, line.len, NULL, 0);
-	buf_free(&line);
 }
 
 static int take_rules(struct proxy *p, struct wire_msg *m, struct err *e)
@@ -394,8 +371,7 @@ static int start(struct proxy *p, struct err *e)
 		p->programs = programs_new(p, p->init_fd);
 		programs_watch(p->programs);
 	}
-	p->notices = NOTICES_MAX;
-	p->notices_at = loop_now(p->loop);
+	p->notices = notices_new(p);
 	watch_listeners(p, true);
 	r = wire_send(p->wire, PROXY_WIRE_READY, 0, NULL, 0, NULL, 0);
 	return r == 0 ? 1 : err_set(e, ERR_SYSTEM, r, "proxy: the supervisor does not answer");
@@ -411,6 +387,7 @@ static void stop(struct proxy *p)
 		end_close(p->loop, &p->listeners[i].end);
 	pipes_free(&p->pipes);
 	stub_free(p->stub);
+	notices_free(p->notices);
 	names_free(p->names);
 	free(p->hostname);
 	upstream_free(p->upstream);

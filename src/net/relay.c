@@ -62,7 +62,7 @@ static void refuse_now(struct conn *c)
 	log_target(&c->req.host, c->req.port, &target);
 	/* A client that only opened a connection in advance did nothing to tell people about. */
 	if (c->in.len > 0)
-		proxy_notice(c->proxy, buf_str(&target), reason);
+		proxy_notice(c->proxy, buf_str(&target), reason, "");
 	buf_free(&target);
 	conn_record(c, "deny", reason);
 	if (!flow_pending(&c->to_client) && c->to_client.bytes == 0) {

@@ -28,6 +28,7 @@ enum {
 	DATAGRAMS_BATCH = 32,
 	MESSAGE_MAX = 4096, /* of a query */
 	TTL = 60,
+	HTTPS_PORT = 443,
 	DENIALS = 16,
 	DENIAL_AGAIN_MS = 10000,
 };
@@ -95,11 +96,12 @@ static bool denied_lately(struct stub *s, const char *name)
 	return false;
 }
 
-static void tell_denied(struct stub *s, const char *name, const struct policy_verdict *v,
-			struct program_ask *ask)
+static void tell_denied(struct stub *s, const struct policy_host *host,
+			const struct policy_verdict *v, struct program_ask *ask)
 {
+	struct buf hint = BUF_INIT;
 	const struct record r = { .what = "dns",
-				  .host = name,
+				  .host = host->name,
 				  .verdict = "deny",
 				  .rule = v->rule,
 				  .origin = v->origin,
@@ -107,7 +109,10 @@ static void tell_denied(struct stub *s, const char *name, const struct policy_ve
 				  .ask = ask };
 
 	log_record(s->proxy, &r);
-	proxy_notice(s->proxy, name, v->reason);
+	/* The port that it is for is not known yet. */
+	policy_hint(host, HTTPS_PORT, v, NULL, s->proxy->sandbox, &hint);
+	proxy_notice(s->proxy, host->name, v->reason, buf_str(&hint));
+	buf_free(&hint);
 }
 
 static bool is_own_name(const struct stub *s, const char *name)
@@ -324,13 +329,13 @@ static bool refuse(struct stub *s, const struct dns_question *q, const struct po
 	if (denied_lately(s, host->name))
 		return false;
 	if (s->npending == PENDING_MAX) {
-		tell_denied(s, host->name, why, NULL);
+		tell_denied(s, host, why, NULL);
 		return false;
 	}
 	x = pending_new(s, q, fd, from, from_size, stream);
 	x->why = xstrdup(why->reason);
 	x->ask = program_ask(s->proxy, stream != NULL ? stream->end.fd : -1, from, on_program, x);
-	tell_denied(s, host->name, why, x->ask);
+	tell_denied(s, host, why, x->ask);
 	if (x->ask != NULL)
 		return true;
 	pending_free(x);

@@ -318,6 +318,20 @@ void control_notice(struct supervisor *sup, const char *text)
 	}
 }
 
+void control_refused(struct supervisor *sup, uint32_t count, const char *payload, size_t n)
+{
+	count = count < UINT16_MAX ? count : UINT16_MAX;
+	for (struct client *c = sup->clients; c && refusal_check(payload, n); c = c->next) {
+		struct session *s = c->session;
+		bool keys = s && session_reads_keys(s);
+
+		if (!s || s->copy)
+			continue;
+		s->told_keys = s->told_keys || keys;
+		client_send(c, CONTROL_REFUSED, count | (keys ? CONTROL_KEYS : 0), payload, n);
+	}
+}
+
 static int on_policy(struct client *c, struct wire_msg *m)
 {
 	struct err e = ERR_INIT;

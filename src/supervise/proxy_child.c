@@ -254,6 +254,8 @@ static void on_proxy(int fd, uint32_t events, void *arg)
 			rename_logs(sup);
 		} else if (m->h.type == PROXY_WIRE_LOG_FULL) {
 			next_log(sup);
+		} else if (m->h.type == PROXY_WIRE_DENIED) {
+			control_refused(sup, m->h.arg, m->data, m->len);
 		}
 		wire_msg_clear(m);
 	} else if (r != -EAGAIN && r != -EINTR) {

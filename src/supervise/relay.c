@@ -52,6 +52,9 @@ struct relay {
 	bool broken[2];	  /* nobody reads that output */
 	int output_error; /* why standard output was not all written, else 0 */
 	uint32_t modes;
+	struct refusals refusals;
+	bool reads_keys; /* the program does, one at a time */
+	bool midline;	 /* what it printed last did not end a line */
 	uint64_t queries;
 	int64_t query_at;
 	unsigned asked; /* for the end, by signals that were passed on */
@@ -124,6 +127,8 @@ static void on_output(struct relay *r, uint32_t stream, const char *bytes, size_
 		}
 	}
 	failed = write_out(output_fd(r, i), bytes, n);
+	if (n && r->filtered[i])
+		r->midline = bytes[n - 1] != '\n' && bytes[n - 1] != '\r';
 	if (failed < 0) {
 		/* The program learns it as it would from a pipe of its own. That nobody reads any
 		 * more is no failure; a full disk is, and the program may not notice. */
@@ -261,6 +266,31 @@ static void on_notice(struct relay *r, const char *text, size_t n)
 	(void)write_out(r->o->tty ? 1 : 2, line.data, line.len);
 }
 
+/*
+ * Of what the policy refused, unless a program draws on the terminal: then they wait until it does
+ * not any more, or for the end (cli/session.c).  They are for eyes only, and never in a file.
+ */
+static void show_refusals(struct relay *r)
+{
+	auto_buf lines = BUF_INIT;
+
+	if (r->refusals.unshown == 0 || r->o->quiet || r->reads_keys || (r->modes & FILTER_DRAWS) ||
+	    isatty(STDERR_FILENO) != 1)
+		return;
+	if (r->o->tty && r->midline)
+		buf_puts(&lines, "\r\n");
+	refusals_lines(&r->refusals, r->o->tty ? "\r\n" : "\n", &lines);
+	r->midline = false;
+	(void)write_out(STDERR_FILENO, lines.data, lines.len);
+}
+
+static void on_refused(struct relay *r, const struct wire_msg *m)
+{
+	r->reads_keys = m->h.arg & CONTROL_KEYS;
+	refusals_take(&r->refusals, m->h.arg & (CONTROL_KEYS - 1), m->data, m->len);
+	show_refusals(r);
+}
+
 static void on_packet(struct relay *r)
 {
 	struct wire_msg *m = &r->msg;
@@ -276,6 +306,14 @@ static void on_packet(struct relay *r)
 	switch (m->h.type) {
 	case CONTROL_OUTPUT:
 		on_output(r, m->h.arg, m->data, m->len);
+		show_refusals(r);
+		break;
+	case CONTROL_REFUSED:
+		on_refused(r, m);
+		break;
+	case CONTROL_NO_KEYS:
+		r->reads_keys = false;
+		show_refusals(r);
 		break;
 	case CONTROL_ACK:
 		r->credit = true;
@@ -395,8 +433,10 @@ int relay_run(int fd, const struct relay_options *o, struct relay_result *ret, s
 		}
 		*ret = (struct relay_result){ .end = (enum relay_end)r->end,
 					      .exit_code = r->exit_code,
-					      .output_error = r->output_error };
+					      .output_error = r->output_error,
+					      .refused = refusals_to_json(&r->refusals) };
 	}
+	refusals_clear(&r->refusals);
 	if (r->signal_fd >= 0) {
 		close(r->signal_fd);
 		forget_sigpipe();

@@ -103,6 +103,14 @@ static void stream_resume(struct session_stream *o)
 		supervisor_note(o->session->sup, "session %u: %s", o->session->id, e.message);
 }
 
+bool session_reads_keys(const struct session *s)
+{
+	struct termios t;
+
+	return s->spec.tty && s->out[0].fd >= 0 && tcgetattr(s->out[0].fd, &t) == 0 &&
+	       !(t.c_lflag & ICANON);
+}
+
 enum taken { TAKEN_SOME, TAKEN_NOTHING, TAKEN_END };
 
 static enum taken take(struct session_stream *o)
@@ -122,6 +130,10 @@ static enum taken take(struct session_stream *o)
 	o->drain_left -= o->drain_left < (size_t)n ? o->drain_left : (size_t)n;
 	if (!s->copy && s->attached)
 		session_broadcast(s, CONTROL_OUTPUT, o->number, bytes, (size_t)n);
+	if (s->told_keys && !session_reads_keys(s)) {
+		s->told_keys = false;
+		session_broadcast(s, CONTROL_NO_KEYS, 0, NULL, 0);
+	}
 	return TAKEN_SOME;
 }
 

@@ -143,6 +143,7 @@ struct relay_options {
 	bool interactive;	 /* forward stdin */
 	bool raw_tty;		 /* no output filter */
 	bool to_stderr;		 /* what the program prints on standard output, too */
+	bool quiet;		 /* no line about what the policy refuses */
 	const char *detach_keys; /* NULL: "ctrl-p,ctrl-q"; "" : none */
 };
 enum relay_end {
@@ -156,6 +157,9 @@ struct relay_result {
 	enum relay_end end;
 	int exit_code;	  /* 0..255; 128+N for a signal */
 	int output_error; /* -errno when standard output could not be written, else 0 */
+	/* What the network policy refused meanwhile: objects target, reason, hint, count. Owned by
+	 * the caller; NULL: nothing. */
+	struct json *refused;
 };
 /*
  * Relay between fds 0, 1, 2 of this process and an attached connection until the program ends, the

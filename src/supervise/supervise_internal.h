@@ -202,6 +202,8 @@ enum control_wire {
 	CONTROL_EXITED,	  /* arg: exit code */
 	CONTROL_DOCUMENT, /* fds[0]: memfd, JSON */
 	CONTROL_NOTICE,	  /* payload: one line for who is attached */
+	CONTROL_REFUSED,  /* arg: how often, with CONTROL_KEYS; payload: refusal_check */
+	CONTROL_NO_KEYS,  /* after CONTROL_KEYS: it does not read single keys any more */
 };
 enum control_ports { CONTROL_PORTS_LIST, CONTROL_PORTS_PUBLISH, CONTROL_PORTS_UNPUBLISH };
 enum control_leave {
@@ -214,6 +216,7 @@ enum control_leave {
 enum {
 	CONTROL_DETACH = 1,
 	CONTROL_REPLAYED = 4,
+	CONTROL_KEYS = 1 << 16,	   /* the program reads single keys, and so most likely draws */
 	CONTROL_CLIENTS_MAX = 256, /* above SESSIONS_MAX: there is always room for a stop */
 	CONTROL_SESSION_BYTES_MAX = 2 << 20
 };
@@ -245,6 +248,10 @@ enum filter_mode {
 	FILTER_MARGINS = 1 << 12,
 	FILTER_KEYPAD = 1 << 13,
 };
+/* Who switches these on draws on the screen as a whole: a line of ours would be in the way. */
+#define FILTER_DRAWS                                                                               \
+	((uint32_t)FILTER_ALT_SCREEN | FILTER_CURSOR_HIDDEN | FILTER_MOUSE | FILTER_FOCUS |        \
+	 FILTER_KITTY_KEYS | FILTER_MODIFY_KEYS | FILTER_SYNC | FILTER_MARGINS)
 
 /* Incremental filter of what programs write to the user's terminal; output_filter.c. */
 struct output_filter {
@@ -266,6 +273,30 @@ void output_filter_clear(struct output_filter *f);
 void output_filter_feed(struct output_filter *f, const char *bytes, size_t n, struct buf *out);
 /* What brings a terminal back from these modes. */
 void output_filter_reset(uint32_t modes, struct buf *out);
+
+/* What the policy refused while somebody was attached; refusals.c. */
+enum { REFUSALS_MAX = 20, REFUSAL_BYTES_MAX = 4096 };
+struct refusal { /* target, reason and hint are one allocation */
+	char *target;
+	const char *reason;
+	const char *hint; /* the command that would allow it, or "" */
+	uint64_t count;
+};
+struct refusals {
+	struct refusal v[REFUSALS_MAX];
+	size_t n;
+	size_t unshown; /* the last ones: no line yet */
+	uint64_t more;	/* of others */
+};
+/* Is it a message about one: target, reason and hint, each with its NUL? */
+bool refusal_check(const char *payload, size_t n);
+void refusals_clear(struct refusals *r);
+/* Anything but such a message is left alone. */
+void refusals_take(struct refusals *r, uint32_t count, const char *payload, size_t n);
+/* A line for each that had none. */
+void refusals_lines(struct refusals *r, const char *eol, struct buf *out);
+/* As struct relay_result has it; NULL: there are none. */
+struct json *refusals_to_json(const struct refusals *r);
 
 enum { KEYS_MAX = 8, KEYS_HELD_MAX = 64 };
 
@@ -475,6 +506,7 @@ struct session {
 	size_t ring_len;
 	struct recorder rec;
 	struct winsize size;
+	bool told_keys; /* its clients have been told CONTROL_KEYS */
 	struct loop_source *redraw;
 	struct loop_source *hold; /* STARTING: bound of init's answer; SWEEPING: of the sweep */
 };
@@ -512,6 +544,8 @@ void session_finish(struct session *s);
 void session_end(struct session *s);
 void session_input_close(struct session *s);
 void session_stream_close(struct session_stream *o);
+/* Does its program read single keys from its terminal? */
+bool session_reads_keys(const struct session *s);
 struct json *session_to_json(const struct session *s);
 /* Close and free everything (at the end of the supervisor). */
 void session_free(struct session *s);
@@ -607,6 +641,8 @@ void browser_asked(struct supervisor *sup, const char *url, size_t n);
 void browser_listening(struct supervisor *sup, uint16_t port, bool listens);
 /* One line for everybody who is attached. */
 void control_notice(struct supervisor *sup, const char *text);
+/* The same of what the policy refused; a message of the proxy, which is checked. */
+void control_refused(struct supervisor *sup, uint32_t count, const char *payload, size_t n);
 
 /* ward-proxy (proxy_child.c). */
 struct proxy_child {

@@ -127,6 +127,7 @@ static int finish(int fd, const struct relay_options *o)
 
 	if (relay_run(fd, o, &r, &e) < 0)
 		fail(&e);
+	json_unref(r.refused);
 	if (r.end == RELAY_DETACHED)
 		fprintf(stderr, "detached\n");
 	if (r.end == RELAY_LOST)

@@ -362,6 +362,82 @@ def case_slow_reader():
     check(p.wait(BOUND) == 0, "the exit code")
 
 
+def refuse(host, *programs):
+    """A program of another session is refused; returns when every one of `programs` was told."""
+    run("exec", SANDBOX, "curl", "-s", f"https://{host}/")
+    for t in programs:
+        t.expect(rb"ward: denied: " + host.encode() + rb":443: no rule allows it\r\n")
+
+
+def witness():
+    """Somebody else who is attached, with a terminal that is free for lines."""
+    t = Terminal("exec", "-it", SANDBOX, "sh", "-c", "echo up-$((40+1)); exec sleep 1000")
+    t.expect(rb"up-41\r\n")
+    return t
+
+
+def case_refused_line():
+    t = Terminal("exec", "-it", SANDBOX, "sh", "-c",
+                 "printf half; curl -s https://one.example.com/; read x; exit 7")
+    t.expect(rb"half\r\nward: denied: one\.example\.com:443: no rule allows it\r\n")
+    refuse("two.example.com", t)
+    run("exec", SANDBOX, "curl", "-s", "https://two.example.com/")
+    t.send(b"\r")
+    check(t.wait() == 7, "the exit code")
+    check(t.bytes.count(b"denied: two") == 1, f"once a target, and at the end: {t.bytes!r}")
+    t.expect(rb"ward: denied: one\.example\.com:443: no rule allows it\r\n"
+             rb"ward: denied: two\.example\.com:443( \(2 times\))?: no rule allows it\r\n"
+             rb"hint: ward policy allow --sandbox box one\.example\.com two\.example\.com\r\n")
+    check(t.restored(), "the terminal is not as before")
+
+
+def undisturbed(enter, leave, gone=b""):
+    """A program that draws is shown as it is; the line comes when it does not any more."""
+    t = Terminal("exec", "-it", SANDBOX, "sh", "-c",
+                 f"{enter}; printf drawn-%s $((40+1)); head -c1 >/dev/null; {leave}; "
+                 "printf 'left-%s\\n' $((40+2)); read x")
+    t.expect(rb"drawn-41")
+    u = witness()
+    refuse("host.example.com", u)
+    t.send(b"\r")
+    own = rb"(\x1b\[\?\d+[hl]|\r|\n|left-42)*"
+    t.expect(rb"^" + own + gone + own + rb"ward: denied: host\.example\.com:443: no rule allows it\r\n")
+    t.send(b"\r")
+    t.wait()
+    t.expect(rb"hint: ward policy allow --sandbox box host\.example\.com\r\n")
+    u.process.terminate()
+    u.wait()
+
+
+def case_refused_screen():
+    for on, off in ((b"?1049h", b"?1049l"), (b"?47h", b"?47l"), (b"?1047h", b"?1047l")):
+        undisturbed(f"printf '\\033[{on.decode()}'", f"printf '\\033[{off.decode()}'",
+                    rb"\x1b\[" + re.escape(off))
+
+
+def case_refused_split():
+    """The sequence comes in pieces, and so late that it is the last thing before the refusal."""
+    undisturbed("for c in '\\033' '[' '?' 10 49 h; do printf \"$c\"; sleep 0.02; done",
+                "printf '\\033[?25h\\033[?10'; sleep 0.1; printf '49l'", rb"\x1b\[\?1049l")
+
+
+def case_refused_keys():
+    """It reads single keys, as programs do that draw without another screen."""
+    undisturbed("stty raw -echo", "stty sane")
+
+
+def case_refused_detach():
+    t = Terminal("exec", "-it", SANDBOX, "sh", "-c", "stty raw; printf raw-%s $((40+1)); sleep 1000")
+    t.expect(rb"raw-41")
+    u = witness()
+    refuse("host.example.com", u)
+    detach(t)
+    check(t.bytes.index(b"detached") < t.bytes.index(b"ward: denied: host.example.com:443"), "all")
+    t.expect(rb"hint: ward policy allow --sandbox box host\.example\.com\r\n")
+    u.process.terminate()
+    u.wait()
+
+
 CASES = {name[5:]: f for name, f in list(globals().items()) if name.startswith("case_")}
 if __name__ == "__main__":
     CASES[sys.argv[1]]()
