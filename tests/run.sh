@@ -151,7 +151,7 @@ run_bats() { # SUITE USER ROOTFS
 		# What the project itself promises does not depend on who looks, nor how the many agents start; the lab
 		# of network.bats has a user of its own.
 		case ${file##*/} in
-		project.bats | more-agents.bats | network.bats) [ "$user" = "$(id -un)" ] || continue ;;
+		project.bats | more-agents.bats | network.bats | company.bats) [ "$user" = "$(id -un)" ] || continue ;;
 		esac
 		files+=("$file")
 	done

@@ -33,13 +33,26 @@ int native_job_result(int result_fd, struct json **ret, struct err *e);
 /*
  * The box configuration of a spec: ids, layers or host binds, the agent's own directory, seeds and
  * the git identity. dir is the sandbox's directory (it need not exist for a dry run). Consumes
- * nothing; the result owns copies.
+ * nothing; the result owns copies. starts: the box is about to be made, and its authorities of
+ * certificates are brought up to date there.
  */
 int native_config(struct engine_context *c, const struct spec *s, const struct kit *k,
-		  const char *dir, struct box_config **ret, struct err *e);
+		  const char *dir, bool starts, struct box_config **ret, struct err *e);
 /* Put the base environment below what the session has already: session values win. */
 int native_session_env(struct engine_context *c, const struct spec *s, struct spec_session *session,
 		       struct err *e);
+
+/* native_ca.c: certificates of the user's company, in a file inside. */
+#define NATIVE_CA "/run/ward/ca.pem"
+/* Give the box of a configuration the file, if there is a need for it. */
+int native_ca(const struct engine_context *c, struct box_config *b, bool starts, struct err *e);
+/* What is in that file; empty: there is no need. dir: of the sandbox, or NULL. */
+int native_ca_bundle(const struct engine_context *c, const char *dir, const struct strv *layers,
+		     struct buf *ret, struct err *e);
+/* The variables that name such a file, where they are not set. */
+void native_ca_set(const char *path, struct strv *env);
+/* The same for a sandbox whose box has the file. */
+void native_ca_env(const struct engine_context *c, const struct spec *s, struct strv *env);
 
 /* native_image.c: unpack the layers of the manifest `digest` that are not yet there. The caller
  * holds IMAGE_LOCK_CONTENT. */

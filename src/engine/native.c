@@ -103,7 +103,7 @@ static int native_plan(struct engine_context *c, const struct spec *s, const str
 	r = engine_policy_text(c, s, k, dir, &rules, e);
 	if (r < 0)
 		return r;
-	r = native_config(c, s, k, dir, &b, e);
+	r = native_config(c, s, k, dir, false, &b, e);
 	if (r < 0)
 		return r;
 	r = box_plan_make(b, &plan, e);
@@ -253,7 +253,7 @@ static int start_locked(struct engine_context *c, const struct sandbox *s, int l
 	if (r == 0)
 		r = native_image_ready(c, l.spec, e);
 	if (r == 0)
-		r = native_config(c, l.spec, l.kit, s->dir, &b, e);
+		r = native_config(c, l.spec, l.kit, s->dir, true, &b, e);
 	if (r == 0)
 		r = check_ids(s, &b->ids, e);
 	if (r == 0)

@@ -28,6 +28,7 @@
 enum { LOG_MAX = 4 << 20, HISTORY_MAX = 4096, GRACE_SECONDS = 2 };
 #define STEP_FILE "/dev/ward-step"
 #define APT_FILE  "/dev/ward-apt.conf"
+#define CA_FILE	  "/dev/ward-ca.pem"
 #define PROXY_URL "http://127.0.0.1:3128"
 
 void build_say(const struct build *b, const char *fmt, ...)
@@ -368,7 +369,8 @@ static struct spec *spec_of(const struct build *b, const struct build_step *p)
 	return s;
 }
 
-static int start_box(struct build *b, const struct build_step *p, const char *script, struct err *e)
+static int start_box(struct build *b, const struct build_step *p, const char *script,
+		     const struct buf *ca, struct err *e)
 {
 	struct box_config *c = box_config_new();
 	struct spec_rules_base rules = { 0 };
@@ -391,6 +393,8 @@ static int start_box(struct build *b, const struct build_step *p, const char *sc
 	strv_extend(&c->layers, &p->layers);
 	if (script)
 		add_file(c, STEP_FILE, script);
+	if (ca->len)
+		add_file(c, CA_FILE, buf_str(ca));
 	if (b->ids.mode == BOX_ID_SINGLE)
 		add_file(c, APT_FILE, "APT::Sandbox::User \"root\";\n");
 	if (r == 0)
@@ -492,11 +496,16 @@ static int run_in_box(struct build *b, const struct build_step *p, struct spec_s
 		      const char *script, struct err *e)
 {
 	struct err why = ERR_INIT;
+	auto_buf ca = BUF_INIT;
 	int code = 0, stopped;
-	int r = start_box(b, p, script, e);
+	int r = native_ca_bundle(b->c, NULL, &p->layers, &ca, e);
 
+	if (r == 0)
+		r = start_box(b, p, script, &ca, e);
 	if (r < 0)
 		return r;
+	if (ca.len)
+		native_ca_set(CA_FILE, &session->env);
 	r = run_program(p, session, &code, e);
 	if (r < 0 || code != 0)
 		tell_denials(b, p);

@@ -331,7 +331,7 @@ static bool needs_filling(const char *dir)
 }
 
 int native_config(struct engine_context *c, const struct spec *s, const struct kit *k,
-		  const char *dir, struct box_config **ret, struct err *e)
+		  const char *dir, bool starts, struct box_config **ret, struct err *e)
 {
 	struct box_config *b = box_config_new();
 	struct stat st;
@@ -379,7 +379,9 @@ int native_config(struct engine_context *c, const struct spec *s, const struct k
 	}
 	if (r < 0)
 		goto fail;
-	r = add_volumes(b, k, e);
+	r = native_ca(c, b, starts, e);
+	if (r == 0)
+		r = add_volumes(b, k, e);
 	if (r < 0)
 		goto fail;
 	r = add_user_config(c, b, s, k, e);
@@ -456,6 +458,7 @@ int native_session_env(struct engine_context *c, const struct spec *s, struct sp
 				env_default(env, key, eq + 1);
 		}
 	}
+	native_ca_env(c, s, env);
 	r = native_image_env(c, s, env, e);
 	if (r < 0)
 		return r;

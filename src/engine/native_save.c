@@ -288,7 +288,7 @@ static int add_plan(struct engine_context *c, const struct sandbox *s,
 {
 	struct box_config *b = NULL;
 	struct box_plan plan = { 0 };
-	int r = native_config(c, l->spec, l->kit, s->dir, &b, e);
+	int r = native_config(c, l->spec, l->kit, s->dir, false, &b, e);
 
 	if (r == 0)
 		r = box_plan_make(b, &plan, e);

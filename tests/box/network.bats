@@ -15,7 +15,7 @@ setup_file() {
 	export WARD="${WARD:-$WARD_REPO/build/src/ward}" WARD_REPO
 	[ "$(id -u)" -eq 0 ] || return 0
 	lab_start
-	web_content
+	lab_web
 	local rule args=()
 	for rule in "${RULES[@]}"; do args+=(--allow-host "$rule"); done
 	printf '%s\n' "${args[@]}" >"$LAB/rules"
@@ -29,24 +29,6 @@ teardown_file() {
 setup() {
 	[ "$(id -u)" -eq 0 ] || skip "network namespaces for a lab need root"
 	lab_forget
-}
-
-# What the web servers have, by host.
-web_content() {
-	local host
-	for host in allowed.test denied.test only6.test raw.test lan.test metadata.test none 203.0.113.10; do
-		mkdir -p "$LAB/www/$host"
-		echo "this is $host" >"$LAB/www/$host/index.html"
-	done
-	mkdir -p "$LAB/www/git.test" "$LAB/ssh-home/repo.git"
-	git init -q --bare "$LAB/ssh-home/repo.git"
-	git init -q "$LAB/work"
-	git -C "$LAB/work" -c user.name=x -c user.email=x@y commit -q --allow-empty -m first
-	git -C "$LAB/work" push -q "$LAB/ssh-home/repo.git" HEAD:refs/heads/main
-	git -C "$LAB/ssh-home/repo.git" symbolic-ref HEAD refs/heads/main
-	git -C "$LAB/ssh-home/repo.git" update-server-info
-	cp -r "$LAB/ssh-home/repo.git" "$LAB/www/git.test/repo.git"
-	chmod -R a+rX "$LAB/www"
 }
 
 # --- what is allowed works ----------------------------------------------------------------------
@@ -128,7 +110,7 @@ print(s.recv(100)[2:].decode())"' | grep hello
 
 @test "npm and pip install from registries that are allowed" {
 	need npm
-	web_registries
+	lab_registries
 	direct 'cd /tmp && mkdir -p n && cd n && echo "{}" >package.json &&
 		npm install --silent --no-audit --no-fund --registry https://allowed.test/npm/ --cafile '"$LAB/home/project/ca.pem"' lab-package &&
 		node -e "console.log(require(\"lab-package\"))"' | grep 'from the lab'
@@ -136,28 +118,6 @@ print(s.recv(100)[2:].decode())"' | grep hello
 		/usr/bin/python3 -m pip install -q --break-system-packages --target /tmp/p --cert ca.pem --index-url https://allowed.test/simple/ lab-wheel &&
 		PYTHONPATH=/tmp/p /usr/bin/python3 -c "import lab_wheel; print(lab_wheel.TEXT)" | grep "from the lab"'
 	assert_silence allowed.test
-}
-
-# A package each, as static files.
-web_registries() {
-	local www=$LAB/www/allowed.test
-	mkdir -p "$LAB/pkg/package" "$www/npm" "$www/simple/lab-wheel"
-	echo '{"name":"lab-package","version":"1.0.0","main":"index.js"}' >"$LAB/pkg/package/package.json"
-	echo 'module.exports = "from the lab"' >"$LAB/pkg/package/index.js"
-	tar -C "$LAB/pkg" -czf "$www/npm/lab.tgz" package
-	printf '{"name":"lab-package","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":{"name":"lab-package","version":"1.0.0","main":"index.js","dist":{"tarball":"https://allowed.test/npm/lab.tgz","shasum":"%s"}}}}' \
-		"$(sha1sum <"$www/npm/lab.tgz" | cut -d' ' -f1)" >"$www/npm/lab-package"
-	python3 - "$www/simple/lab-wheel/lab_wheel-1.0-py3-none-any.whl" <<-'PYTHON'
-		import sys, zipfile
-		with zipfile.ZipFile(sys.argv[1], "w") as z:
-		    z.writestr("lab_wheel.py", "TEXT = 'from the lab'\n")
-		    z.writestr("lab_wheel-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: lab-wheel\nVersion: 1.0\n")
-		    z.writestr("lab_wheel-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-		    z.writestr("lab_wheel-1.0.dist-info/RECORD", "lab_wheel.py,,\nlab_wheel-1.0.dist-info/METADATA,,\n"
-		               "lab_wheel-1.0.dist-info/WHEEL,,\nlab_wheel-1.0.dist-info/RECORD,,\n")
-	PYTHON
-	echo '<a href="lab_wheel-1.0-py3-none-any.whl">lab_wheel-1.0-py3-none-any.whl</a>' >"$www/simple/lab-wheel/index.html"
-	chmod -R a+rX "$LAB/www"
 }
 
 @test "services of the box itself: loopback of both kinds, its own address, its own name" {

@@ -4,7 +4,7 @@
 # teardown_file.  Ward runs in its "host" namespace as an ordinary user.
 
 # A directory LAB, a user LAB_USER with a home in it, and the process ids of the namespaces.
-lab_start() {
+lab_start() { # [company]
 	LAB=$(mktemp -d /tmp/ward-lab.XXXXXX)
 	chmod 0755 "$LAB"
 	LAB_USER=wardtest
@@ -14,7 +14,7 @@ lab_start() {
 	chown -R "$LAB_USER" "$LAB/home"
 	lab_ssh
 	export LAB LAB_USER
-	python3 "$BATS_TEST_DIRNAME/../lib/lab.py" "$LAB" >"$LAB/lab.log" 2>&1 3>&- &
+	python3 "$BATS_TEST_DIRNAME/../lib/lab.py" "$LAB" "$@" >"$LAB/lab.log" 2>&1 3>&- &
 	LAB_PID=$!
 	wait_for test -e "$LAB/ready" || { cat "$LAB/lab.log" && return 1; }
 	read -r LAB_HOST LAB_NET <"$LAB/ready"
@@ -43,6 +43,9 @@ lab_stop() {
 	rm -rf "$LAB"
 }
 
+# Variables that lab_ward sets, "NAME=VALUE".
+LAB_ENV=()
+
 # A command on the lab's host, as the user.
 lab_host() {
 	nsenter -t "$LAB_HOST" -n -m -- runuser -u "$LAB_USER" -- env -i HOME="$LAB/home" \
@@ -52,7 +55,7 @@ lab_host() {
 }
 
 lab_ward() {
-	lab_host "$WARD" "$@" </dev/null
+	lab_host env ${LAB_ENV[@]+"${LAB_ENV[@]}"} "$WARD" "$@" </dev/null
 }
 
 PROXY_VARIABLES='http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY NODE_USE_ENV_PROXY'
@@ -88,4 +91,44 @@ assert_silence() { # [NAME...]
 	while read -r name kind; do
 		[[ " $* " == *" $name "* ]] || fail "the name server was asked for $name ($kind)"
 	done < <(lab_log dns)
+}
+
+# What the web servers have, by host.
+lab_web() {
+	local host
+	for host in allowed.test denied.test only6.test raw.test lan.test metadata.test none 203.0.113.10; do
+		mkdir -p "$LAB/www/$host"
+		echo "this is $host" >"$LAB/www/$host/index.html"
+	done
+	mkdir -p "$LAB/www/git.test" "$LAB/ssh-home/repo.git"
+	git init -q --bare "$LAB/ssh-home/repo.git"
+	git init -q "$LAB/work"
+	git -C "$LAB/work" -c user.name=x -c user.email=x@y commit -q --allow-empty -m first
+	git -C "$LAB/work" push -q "$LAB/ssh-home/repo.git" HEAD:refs/heads/main
+	git -C "$LAB/ssh-home/repo.git" symbolic-ref HEAD refs/heads/main
+	git -C "$LAB/ssh-home/repo.git" update-server-info
+	cp -r "$LAB/ssh-home/repo.git" "$LAB/www/git.test/repo.git"
+	chmod -R a+rX "$LAB/www"
+}
+
+# A package each, as static files.
+lab_registries() {
+	local www=$LAB/www/allowed.test
+	mkdir -p "$LAB/pkg/package" "$www/npm" "$www/simple/lab-wheel"
+	echo '{"name":"lab-package","version":"1.0.0","main":"index.js"}' >"$LAB/pkg/package/package.json"
+	echo 'module.exports = "from the lab"' >"$LAB/pkg/package/index.js"
+	tar -C "$LAB/pkg" -czf "$www/npm/lab.tgz" package
+	printf '{"name":"lab-package","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":{"name":"lab-package","version":"1.0.0","main":"index.js","dist":{"tarball":"https://allowed.test/npm/lab.tgz","shasum":"%s"}}}}' \
+		"$(sha1sum <"$www/npm/lab.tgz" | cut -d' ' -f1)" >"$www/npm/lab-package"
+	python3 - "$www/simple/lab-wheel/lab_wheel-1.0-py3-none-any.whl" <<-'PYTHON'
+		import sys, zipfile
+		with zipfile.ZipFile(sys.argv[1], "w") as z:
+		    z.writestr("lab_wheel.py", "TEXT = 'from the lab'\n")
+		    z.writestr("lab_wheel-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: lab-wheel\nVersion: 1.0\n")
+		    z.writestr("lab_wheel-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+		    z.writestr("lab_wheel-1.0.dist-info/RECORD", "lab_wheel.py,,\nlab_wheel-1.0.dist-info/METADATA,,\n"
+		               "lab_wheel-1.0.dist-info/WHEEL,,\nlab_wheel-1.0.dist-info/RECORD,,\n")
+	PYTHON
+	echo '<a href="lab_wheel-1.0-py3-none-any.whl">lab_wheel-1.0-py3-none-any.whl</a>' >"$www/simple/lab-wheel/index.html"
+	chmod -R a+rX "$LAB/www"
 }

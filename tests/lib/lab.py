@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small internet in network namespaces, for tests of a box's network.
 
-usage: lab.py DIR         as root; runs until it is killed
+usage: lab.py DIR [company]         as root; runs until it is killed
 
 Two namespaces: "host", whose only way out is a cable to "internet".  The host has a private address
 (10.77.0.2), a resolv.conf that names the internet's name server, and a server on its own loopback.
 The internet has servers on addresses that are nobody's special ones (they never leave the
 namespace), and on some that are: a neighbour in the host's network, a metadata service.
+
+As a company's, the host has no way out but its neighbours' network and no name server that answers.  On
+10.77.0.1 serve proxies (company_proxy.py) with the login me:s3cret: HTTP on port 3128, SOCKS on 1080,
+HTTP over TLS on 3129.  Their log is "proxy".
 
 DIR/ready    made when everything serves; holds the process id to enter the host's namespaces by
 DIR/log/NAME one line for every connection (or datagram) that a server got; dns: every question
@@ -30,6 +34,8 @@ import sys
 import threading
 import time
 
+from company_proxy import CompanyProxy
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 NEWNS, NEWNET, BIND, PRIVATE = 0x20000, 0x40000000, 0x1000, 0x44000
 
@@ -44,7 +50,7 @@ NAMES = {
     "gone.test": [OTHER],  # nothing listens on its port 443
     "notallowed.test": [DENIED], "allowed.test.evil.test": [DENIED],
 }
-TLS_NAMES = ["allowed.test", "www.allowed.test", "denied.test", "git.test", "only6.test", "raw.test"]
+TLS_NAMES = ["proxy.company.test", "allowed.test", "www.allowed.test", "denied.test", "git.test", "only6.test", "raw.test"]
 
 
 def sh(*args):
@@ -229,6 +235,14 @@ def wait_for_cable(dev):
         time.sleep(0.01)
 
 
+def company_proxies():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain("cert.pem", "key.pem")
+    for port, more in ((3128, {"blocked": ("blocked.test",)}), (1080, {"socks": True}), (3129, {"tls": context})):
+        CompanyProxy(LAN, port, lambda host: (NAMES.get(host) or [host])[0], lambda text: log("proxy", text),
+                     login=("me", "s3cret"), **more)
+
+
 def internet():
     wait_for_cable("net0")
     for a in (ALLOWED, DENIED, GIT, OTHER, NAMESERVER, METADATA):
@@ -251,6 +265,8 @@ def internet():
     serve("other", OTHER, 7778, Banner)
     serve("metadata", METADATA, 80, Web)
     serve("lan", LAN, 80, Web)
+    if COMPANY:
+        company_proxies()
     for name, address, port in (("udp", ALLOWED, 443), ("udp", DENIED, 9999), ("udp", NAMESERVER, 5353)):
         datagrams(name, address, port)
     # git over ssh: a login as root whose home is the lab's.
@@ -266,9 +282,11 @@ def host():
     sh("ip", "addr", "add", HOST + "/24", "dev", "eth0")
     sh("ip", "addr", "add", "2a00:77:1::2/64", "dev", "eth0", "nodad")
     sh("ip", "link", "set", "eth0", "up")
-    sh("ip", "route", "add", "default", "via", LAN)
-    sh("ip", "-6", "route", "add", "default", "via", "2a00:77:1::1")
-    for path, text in (("/etc/resolv.conf", f"nameserver {NAMESERVER}\n"), ("/etc/hosts", "127.0.0.1 localhost\n")):
+    if not COMPANY:
+        sh("ip", "route", "add", "default", "via", LAN)
+        sh("ip", "-6", "route", "add", "default", "via", "2a00:77:1::1")
+    for path, text in (("/etc/resolv.conf", f"nameserver {NAMESERVER}\n"),
+                       ("/etc/hosts", f"127.0.0.1 localhost\n{LAN} proxy.company.test lan.company.test\n")):
         mine = os.path.join(DIR, os.path.basename(path))
         with open(mine, "w", encoding="ascii") as f:
             f.write(text)
@@ -294,4 +312,5 @@ def main():
 
 if __name__ == "__main__":
     DIR = os.path.abspath(sys.argv[1])
+    COMPANY = sys.argv[2:] == ["company"]
     main()
