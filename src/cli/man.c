@@ -174,7 +174,9 @@ static void man_top(struct buf *out)
 	}
 	exits(out, VERB_EXITS_PROGRAM);
 	buf_puts(out, ".SH ENVIRONMENT\n.TP\n\\fBNO_COLOR\\fR\nNo colours when it is set and not "
-		      "empty.\n.SH FILES\n");
+		      "empty.\n.TP\n\\fBhttps_proxy\\fR, \\fBhttp_proxy\\fR, \\fBall_proxy\\fR, "
+		      "\\fBno_proxy\\fR\nThe proxy of the user's company, through which sandboxes "
+		      "and downloads of templates reach the network.\n.SH FILES\n");
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		buf_puts(out, ".TP\n");
 		roff(out, files[i].path);

@@ -25,6 +25,10 @@ readme_lines() {
 	local kind text command="" expected="" have_expected=0 ran=0
 	mkdir "$TEST_DIR/project"
 	cd "$TEST_DIR/project"
+	# The company's proxy of one of them.
+	python3 "$WARD_REPO/tests/lib/company_proxy.py" 8118 >"$TEST_DIR/company.log" 3>&- &
+	local company=$!
+	wait_for grep -q ready "$TEST_DIR/company.log"
 
 	check() {
 		[ -n "$command" ] || return 0
@@ -52,7 +56,9 @@ readme_lines() {
 		fi
 	done < <(readme_lines)
 	check
+	kill "$company"
 	[ "$ran" -ge 10 ]
+	grep -qx 'GET http://deb.debian.org/' "$TEST_DIR/company.log"
 }
 
 @test "the README's two commands are targets of the Makefile" {
