@@ -9,6 +9,26 @@
 
 #include "policy/policy.h"
 
+/* Is a component of the path "..", however it is written? */
+static bool has_dots(const char *path)
+{
+	for (const char *at = path; (at = strchr(at, '/')) != NULL;) {
+		unsigned dots = 0;
+
+		for (at++;; dots++) {
+			if (*at == '.')
+				at++;
+			else if (strncasecmp(at, "%2e", 3) == 0)
+				at += 3;
+			else
+				break;
+		}
+		if (dots == 2 && (*at == '/' || *at == '?' || *at == '\0'))
+			return true;
+	}
+	return false;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool decide(bool allow, const char *rule, const struct policy_request *q)
@@ -51,8 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (decide(true, canonical, &q) && decide(false, canonical, &q))
 		abort();
 	if (strchr(canonical, '/') != NULL && decide(true, canonical, &q) &&
-	    (strstr(path, "/../") != NULL || strstr(path, "//") != NULL ||
-	     strcasestr(path, "%2f") != NULL || strcasestr(path, "%2e%2e") != NULL ||
+	    (has_dots(path) || strstr(path, "//") != NULL || strcasestr(path, "%2f") != NULL ||
 	     path[0] != '/'))
 		abort();
 	return 0;
