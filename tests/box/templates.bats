@@ -399,17 +399,23 @@ took() { # COMMAND...
 	assert_equal "$(ward template pull -q "$name")" "$(cat digest)"
 }
 
-@test "two pulls of one image: each blob is asked for once" {
+@test "four pulls of one image at once: all succeed, and each blob is asked for once" {
 	serve a
 	mode a slow
-	"$WARD" template pull "localhost:$PORT/x/img:v1" </dev/null >one 2>one.err 3>&- &
-	local first=$!
-	wait_for test -e "$(store)/content.lock"
-	ward template pull "localhost:$PORT/y/img:v1" >two 2>two.err
-	wait "$first"
-	assert_equal "$(cat one)" "$(cat two)"
+	local i pullers=()
+	for i in 1 2 3 4; do
+		# Two names, one of them twice more.
+		"$WARD" template pull "localhost:$PORT/$((i % 2))/img:v1" </dev/null >"out$i" 2>"err$i" 3>&- &
+		pullers+=($!)
+	done
+	for i in "${pullers[@]}"; do wait "$i"; done
+	for i in 2 3 4; do cmp out1 "out$i"; done
+	grep -qE '^sha256:[0-9a-f]{64}$' out1
 	assert_equal "$(asked a '(.path | contains("/blobs/")) and .method == "GET"')" 3
 	assert_store_sound
+	assert_equal "$(ward template ls --json | jq length)" 2
+	[ -z "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 ! -name "$HEX")" ]
+	assert_equal "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 | wc -l)" 2
 }
 
 @test "a registry that is busy is asked again" {
