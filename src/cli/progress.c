@@ -2,11 +2,13 @@
 /*
  * progress: what a transfer of an image looks like on standard error.
  *
- * On a terminal one line is drawn over and over; elsewhere each blob that is done is a line.  The
- * events come from a helper that reads strangers' bytes: they are checked and escaped.
+ * On a terminal one line is drawn over and over, never wider than that is, and is gone at the end;
+ * elsewhere each blob that is done is a line.  The events come from a helper that reads strangers'
+ * bytes: they are checked and escaped.
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -16,7 +18,16 @@
 #include "cli/cli_internal.h"
 #include "image/image.h"
 
-enum { BAR_WIDTH = 24, SHORT_DIGEST = 12, BLOBS_MAX = 512, COLUMNS_MIN = 40 };
+enum {
+	BAR_WIDTH = 24,
+	BAR_MIN = 8,
+	TEXT_WIDTH =
+		22, /* of most texts beside a bar, so that its width does not change with them */
+	SIZE_MIN = 64 << 10, /* less than this is over before it is seen */
+	SHORT_DIGEST = 12,
+	BLOBS_MAX = 512,
+	COLUMNS_MIN = 20,
+};
 
 struct progress_blob {
 	char *digest;
@@ -38,13 +49,21 @@ void cli_human_size(uint64_t bytes, char out[static 16])
 	(void)snprintf(out, 16, unit == 0 || n >= 99.95 ? "%.0f%s" : "%.1f%s", n, units[unit]);
 }
 
-void progress_begin(struct progress *p, bool quiet)
+/* Of the terminal, which may become another one at any moment; 0: there is none. */
+static size_t columns(void)
 {
 	struct winsize w;
 
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+void progress_begin(struct progress *p, bool quiet)
+{
+	const char *term = getenv("TERM");
+
 	*p = (struct progress){ .quiet = quiet };
-	p->bar = !quiet && isatty(STDERR_FILENO) && ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 &&
-		 w.ws_col >= COLUMNS_MIN;
+	p->bar = !quiet && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0 &&
+		 columns() >= COLUMNS_MIN;
 }
 
 /* Take the line away, so that a message can stand in its place. */
@@ -55,28 +74,67 @@ static void wipe(struct progress *p)
 	p->drawn = false;
 }
 
+/* One column stays free: a line that is full may have gone on to the next one. */
+static void show(struct progress *p, const struct buf *line)
+{
+	size_t room = columns();
+
+	if (room < 2)
+		return;
+	(void)fprintf(stderr, "\r\033[K%.*s", (int)(room - 1), buf_str(line));
+	(void)fflush(stderr);
+	p->drawn = true;
+}
+
+/* "[====    ] ", where there is room for it besides `rest` characters. */
+static void add_bar(struct buf *line, double part, size_t rest)
+{
+	size_t room = columns();
+	size_t cells, filled;
+
+	rest = rest < TEXT_WIDTH ? TEXT_WIDTH : rest;
+	if (room < rest + BAR_MIN + 4)
+		return;
+	cells = room - rest - 4 < BAR_WIDTH ? room - rest - 4 : BAR_WIDTH;
+	filled = (size_t)(part * (double)cells);
+	buf_putc(line, '[');
+	for (size_t i = 0; i < cells; i++)
+		buf_putc(line, i < filled ? '=' : ' ');
+	buf_puts(line, "] ");
+}
+
 static void draw(struct progress *p)
 {
 	uint64_t size = 0, have = 0;
 	size_t ended = 0;
-	char bar[BAR_WIDTH + 1];
 	char is[16], all[16];
-	size_t filled;
+	auto_buf line = BUF_INIT;
+	auto_buf text = BUF_INIT;
 
 	for (size_t i = 0; i < p->n; i++) {
 		size += p->v[i].size;
 		have += p->v[i].have;
 		ended += p->v[i].ended;
 	}
-	filled = size ? (size_t)((double)have / (double)size * BAR_WIDTH) : 0;
-	memset(bar, ' ', BAR_WIDTH);
-	memset(bar, '=', filled < BAR_WIDTH ? filled : BAR_WIDTH);
-	bar[BAR_WIDTH] = '\0';
+	/* A configuration is no news, and when all is done, what comes next is not known yet. */
+	if (ended == p->n || size < SIZE_MIN) {
+		wipe(p);
+		return;
+	}
 	cli_human_size(have, is);
 	cli_human_size(size, all);
-	(void)fprintf(stderr, "\r\033[K[%s] %s/%s, %zu of %zu", bar, is, all, ended, p->n);
-	(void)fflush(stderr);
-	p->drawn = true;
+	buf_printf(&text, "%s/%s, %zu of %zu", is, all, ended, p->n);
+	add_bar(&line, size ? (double)have / (double)size : 0, text.len);
+	buf_add(&line, text.data, text.len);
+	show(p, &line);
+}
+
+static void draw_unpacking(struct progress *p)
+{
+	auto_buf line = BUF_INIT;
+
+	buf_puts(&line, "unpacking");
+	show(p, &line);
 }
 
 static struct progress_blob *find(struct progress *p, const char *digest, uint64_t size)
@@ -137,6 +195,8 @@ int progress_event(const char *event, const struct json *j, void *arg, struct er
 
 	if (strcmp(event, "blob") == 0)
 		return blob_event(p, j, e);
+	if (strcmp(event, "unpacking") == 0 && p->bar)
+		draw_unpacking(p);
 	if (strcmp(event, "note") == 0 && json_get_string(j, "text", &text) == 0 && !p->quiet) {
 		wipe(p);
 		term_warn("%s", text);

@@ -232,6 +232,8 @@ void native_ahead_finish(struct native_ahead *a, bool well)
 	if (!well)
 		stop_following(a);
 	begin_some(a);
+	if (a->running > 0 && a->event)
+		(void)a->event("unpacking", NULL, a->arg, NULL);
 	while (a->running > 0) {
 		wait_for_one(a);
 		reap(a);

@@ -335,7 +335,8 @@ struct image_registry {
 	const char *platform; /* image_platform_parse; NULL: this machine's */
 	/* "blob" {digest, size, have, state: queued waiting downloading done exists uploading},
 	 * "manifest" {digest}: it and its configuration are in the store, the layers come now, and
-	 * "note" {text: foreign, of one line}; may be NULL.  While it is downloading the first
+	 * "note" {text: foreign, of one line}; the engine adds "unpacking" (no object): all is
+	 * downloaded, and not all unpacked; may be NULL.  While it is downloading the first
 	 * `have` bytes of a blob are in HEX.partial; when `have` becomes less it begins anew. */
 	image_event_fn *event;
 	void *arg;

@@ -418,6 +418,39 @@ took() { # COMMAND...
 	assert_equal "$(find "$(store)/layers" -mindepth 2 -maxdepth 2 | wc -l)" 2
 }
 
+@test "progress: a line no wider than the terminal, that is gone at the end; none elsewhere" {
+	serve a
+	mode a slow
+	local image="localhost:$PORT/x/img:v1" columns
+	# The second one becomes narrower meanwhile.
+	for columns in 80 40,24; do
+		run python3 "$WARD_REPO/tests/box/progress_terminal.py" "$columns" "$WARD" template pull "$image"
+		assert_status 0
+		assert_output_has "/3.0MB, "
+		assert_output_has " of 3"
+		assert_equal "${output##*screen:}" $'\n'"ward: $image was pulled"
+		[ "$columns" != 80 ] || grep -qE '^\[=+ +\] [0-9.]+[kM]B/3.0MB, [012] of 3$' <<<"$output"
+		ward template rm "$image"
+	done
+	# What is told meanwhile stays, whole.
+	mode a cut
+	run python3 "$WARD_REPO/tests/box/progress_terminal.py" 40 "$WARD" template pull "$image"
+	assert_status 0
+	[[ "${output##*screen:}" =~ ^$'\n'"ward: sha256:"[0-9a-f]{64}": trying again in "[0-9.]+" s"$'\n'"ward: $image was pulled"$ ]]
+	ward template rm "$image"
+	# Quiet; and without a terminal: lines, nothing that is drawn over.
+	run python3 "$WARD_REPO/tests/box/progress_terminal.py" 80 "$WARD" template pull -q "$image"
+	assert_equal "$output" "screen:"
+	ward template rm "$image"
+	run ward template pull "$image"
+	assert_output_has ": done ("
+	refute_output_has $'\r'
+	refute_output_has $'\033'
+	ward template rm "$image"
+	TERM=dumb run script -qec "stty cols 80; '$WARD' template pull '$image'" /dev/null </dev/null
+	refute_output_has $'\033'
+}
+
 @test "a registry that is busy is asked again" {
 	serve a
 	mode a busy
