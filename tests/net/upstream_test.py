@@ -20,6 +20,7 @@ import threading
 import time
 import unittest
 
+sys.dont_write_bytecode = True  # the tree may be somebody else's
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 from company_proxy import CompanyProxy  # noqa: E402
