@@ -256,8 +256,8 @@ void upstream_forward_head(const struct proxy_url *url, const struct policy_host
 			   uint16_t port, const struct buf *head, struct buf *out)
 {
 	/* forward.c wrote it: "METHOD /PATH HTTP/1.x", and a line end. */
-	const char *path = strchr(head->data, ' ') + 1;
-	const char *fields = strstr(path, "\r\n") + 2;
+	const char *path = head->data + strcspn(head->data, " ") + 1;
+	const char *fields = path + strcspn(path, "\n") + 1;
 
 	buf_add(out, head->data, (size_t)(path - head->data));
 	buf_puts(out, "http://");
