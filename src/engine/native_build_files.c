@@ -31,6 +31,7 @@ struct copy {
 	const char *chown;
 	char *owner;
 	int64_t mode; /* -1: as it is */
+	bool link;    /* into a layer that knows nothing of those below */
 	int spool;
 	uint64_t files, dirs;
 	char *digest;
@@ -100,16 +101,29 @@ static int take_mode(const char *text, int64_t *ret, struct err *e)
 	return 0;
 }
 
+static int take_link(const char *text, bool *ret, struct err *e)
+{
+	auto_free char *shown = text_escaped(text);
+
+	*ret = strcmp(text, "true") == 0;
+	if (*ret || strcmp(text, "false") == 0)
+		return 0;
+	return err_set(e, ERR_INPUT, -EINVAL, "--link=%.60s: true or false is expected", shown);
+}
+
 static int take_flags(const struct build *b, const struct build_stage *s,
 		      const struct dockerfile_instruction *i, struct copy *c, struct err *e)
 {
 	const char *chmod = dockerfile_flag(i, "chmod");
 	const char *chown = dockerfile_flag(i, "chown");
+	const char *link = dockerfile_flag(i, "link");
 	auto_free char *mode = NULL;
 	int r = chown ? build_expand(b, s, chown, &c->owner, e) : 0;
 
 	if (r == 0 && chmod)
 		r = build_expand(b, s, chmod, &mode, e);
+	if (r == 0 && link)
+		r = take_link(link, &c->link, e);
 	return r == 0 && mode ? take_mode(mode, &c->mode, e) : r;
 }
 
@@ -303,12 +317,14 @@ static int collect(struct build *b, const struct build_stage *s,
 static int place(struct build *b, struct build_stage *s, const struct dockerfile_instruction *i,
 		 const struct copy *c, bool dir, struct err *e)
 {
+	static const struct build_stage scratch = { 0 };
 	struct build_step p = { .box = { .dirfd = -1 } };
 	auto_json request = json_object();
 	auto_json result = NULL;
 	uint64_t devices = 0, xattrs = 0;
-	int r = lseek(c->spool, 0, SEEK_SET) < 0 ? err_sys(e, "archive")
-						 : build_step_begin(b, s, &p, e);
+	int r = lseek(c->spool, 0, SEEK_SET) < 0
+			? err_sys(e, "archive")
+			: build_step_begin(b, c->link ? &scratch : s, &p, e);
 
 	json_set_string(request, "dest", c->path);
 	json_set_bool(request, "dir", dir);
@@ -352,6 +368,7 @@ static int copy_step(struct build *b, struct build_stage *s, const struct docker
 	build_key_add(&key, "dir", dir ? "yes" : "no");
 	build_key_add(&key, "owner", c->owner ? c->owner : "");
 	build_key_add(&key, "mode", mode);
+	build_key_add(&key, "link", c->link ? "yes" : "no");
 	return build_cached(b, s, &key, i) ? 0 : place(b, s, i, c, dir, e);
 }
 

@@ -173,12 +173,15 @@ static int put_file(struct collect *c, int fd, const char *path, const char *nam
 	if (unpack) {
 		t.xattrs = &mark;
 		t.nxattrs = 1;
+		/* Its bytes, holes and all, are read one after the other. */
+		c->pieces[0] = (struct tar_piece){ 0, t.size };
+		n = 1;
 	} else {
 		take_xattrs(c, fd, &t);
-	}
-	if (layer_pieces_find(fd, &st, c->pieces, &n)) {
-		t.pieces = c->pieces;
-		t.npieces = n;
+		if (layer_pieces_find(fd, &st, c->pieces, &n)) {
+			t.pieces = c->pieces;
+			t.npieces = n;
+		}
 	}
 	r = put_header(c, &t, e);
 	for (size_t i = 0; r == 0 && i < n; i++)

@@ -204,8 +204,7 @@ static int open_target(const struct build_put *p, const char *link, const char *
 	return fs_open_in_root(p->root, dir, O_PATH | O_DIRECTORY, 0);
 }
 
-static int put_hardlink(struct build_put *p, const struct tar_entry *t, const char *path,
-			const char *link, struct err *e)
+static int put_hardlink(struct build_put *p, const char *path, const char *link, struct err *e)
 {
 	const char *last, *from_last;
 	auto_close int from = open_target(p, link, &from_last);
@@ -213,7 +212,6 @@ static int put_hardlink(struct build_put *p, const struct tar_entry *t, const ch
 	struct stat st, old;
 	int r;
 
-	(void)t;
 	if (from < 0 || !*from_last || fstatat(from, from_last, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(path, -ENOENT, "a hard link to a file that is not there", e);
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
@@ -257,7 +255,7 @@ int build_put_entry(struct build_put *p, const struct tar_entry *t, const char *
 	case TAR_FIFO:
 		return put_other(p, t, path, e);
 	case TAR_HARDLINK:
-		return put_hardlink(p, t, path, link, e);
+		return put_hardlink(p, path, link, e);
 	case TAR_CHARACTER:
 	case TAR_BLOCK_DEVICE:
 		p->devices++;

@@ -31,8 +31,8 @@ struct kind_info {
 static const struct kind_info kinds[] = {
 	[DOCKERFILE_FROM] = { "FROM", "platform" },
 	[DOCKERFILE_RUN] = { "RUN", "", .heredocs = true, .json = true },
-	[DOCKERFILE_COPY] = { "COPY", "from|chown|chmod", .heredocs = true, .json = true },
-	[DOCKERFILE_ADD] = { "ADD", "chown|chmod", .heredocs = true, .json = true },
+	[DOCKERFILE_COPY] = { "COPY", "from|chown|chmod|link", .heredocs = true, .json = true },
+	[DOCKERFILE_ADD] = { "ADD", "chown|chmod|link", .heredocs = true, .json = true },
 	[DOCKERFILE_ENV] = { "ENV" },
 	[DOCKERFILE_ARG] = { "ARG" },
 	[DOCKERFILE_WORKDIR] = { "WORKDIR" },
@@ -43,6 +43,9 @@ static const struct kind_info kinds[] = {
 	[DOCKERFILE_CMD] = { "CMD", .json = true },
 };
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == DOCKERFILE_KIND_MAX, "every kind has a row");
+
+/* Flags that may stand without a value. */
+static const char switches[] = "link";
 
 /* What the language has besides, and what to do about it. */
 static const struct {
@@ -385,9 +388,10 @@ static int take_flags(const struct parser *ps, struct dockerfile_instruction *i,
 		}
 		if (i->nflags == DOCKERFILE_FLAGS_MAX || dockerfile_flag(i, name))
 			return bad(ps, ERR_INPUT, "given twice:", name, e);
-		if (!eq || eq + 1 == end)
+		if (eq ? eq + 1 == end : !is_one_of(switches, name))
 			return bad(ps, ERR_INPUT, "a value is missing:", name, e);
-		i->flags[i->nflags].value = xstrndup(eq + 1, (size_t)(end - eq - 1));
+		i->flags[i->nflags].value =
+			eq ? xstrndup(eq + 1, (size_t)(end - eq - 1)) : xstrdup("true");
 		i->flags[i->nflags++].name = steal(&name);
 		p = end + strspn(end, " \t");
 	}

@@ -308,6 +308,7 @@ assert_no_leftovers() {
 
 # In the context: an archive of one file a, one of b's in it, and its forms.
 archives() {
+	need bzip2 xz zstd
 	cd "$TEST_DIR/context"
 	mkdir -p in/dir
 	echo content >in/dir/file
@@ -340,7 +341,13 @@ archives() {
 		ADD --chown=5:6 --chmod=600 a.tar.xz /owned/
 		ADD text.tar.gz empty.tar zeros.tar /files/
 		COPY a.tar.gz /copied/
+		ADD sparse.tar /sparse/
 	EOF
+	# An archive that lies on disk with holes is all of its bytes.
+	(head -c 1000000 /dev/zero; echo end) >zeros
+	tar -c zeros >solid.tar
+	cp --sparse=always solid.tar "$TEST_DIR/context/sparse.tar"
+	[ "$(stat -c %b "$TEST_DIR/context/sparse.tar")" -lt "$(stat -c %b solid.tar)" ]
 	build <df
 	in_layers mine:1 >files
 	if one_id; then owner=0:0; else owner=1234:77; fi
@@ -355,11 +362,12 @@ archives() {
 		"$(printf 'content\ncontent\n1000000000\n1000000000')"
 	assert_equal "$(built 'gunzip -c /files/text.tar.gz; stat -c %s /files/empty.tar /files/zeros.tar; gunzip -c /copied/a.tar.gz | tar -t | wc -l')" \
 		"$(printf 'no archive\n0\n1024\n5')"
+	assert_equal "$(built 'tail -c 4 /sparse/zeros; stat -c %s /sparse/zeros')" "$(printf 'end\n1000004')"
 	# Taken from the cache, until the archive is another one.
 	cp digest first
 	build <df
 	assert_equal "$(cat digest)" "$(cat first)"
-	assert_equal "$(grep -c CACHED log)" 7
+	assert_equal "$(grep -c CACHED log)" 8
 	assert_no_leftovers
 }
 
@@ -571,6 +579,35 @@ attributes() { # NAME
 	assert_blobs_whole
 	assert_equal "$(find "$STORE/layers" -mindepth 2 -maxdepth 2 ! -name '[0-9a-f]*')" ""
 	[ "$round" -gt 1 ]
+}
+
+@test "build: COPY --link looks at nothing of the image; FROM scratch" {
+	echo content >"$TEST_DIR/context/file"
+	mkdir "$TEST_DIR/context/tree"
+	echo content >"$TEST_DIR/context/tree/x"
+	echo content >"$TEST_DIR/context/tree/y"
+	tar -C "$TEST_DIR/context" -cf "$TEST_DIR/context/a.tar" tree
+	cat >df <<-EOF
+		FROM $SMALL
+		RUN mkdir /real; ln -s /real /one; ln -s /real /two; ln -s /real /three
+		COPY file /one/
+		COPY --link --chown=3:4 file /two/
+		COPY --link=false file /three/other
+		ADD --link a.tar /added/
+	EOF
+	build <df
+	in_layers mine:1 | sed 's/^[0-9]* //' >files
+	grep -E ' real/file $' files
+	grep -E ' real/other $' files
+	refute grep -E ' one/' files
+	if one_id; then grep -E '^0 644 0:0 two/file $' files; else grep -E '^0 644 3:4 two/file $' files; fi
+	grep -E ' added/tree/y $' files
+	assert_equal "$(built 'ls /real /two')" "$(printf '%s\n' /real: file other '' /two: file)"
+	printf 'FROM %s\nCOPY --link=maybe file /x\n' "$SMALL" >df
+	run -125 ward template build -t mine:1 -f - "$TEST_DIR/context" <df
+	assert_output_has "--link=maybe: true or false is expected"
+	printf 'FROM scratch\nCOPY file /x\nADD a.tar /\n' | build
+	assert_equal "$(in_layers mine:1 | cut -d' ' -f2,5)" "$(printf '%s\n' '0 x' '5 tree' '0 tree/x' '0 tree/y')"
 }
 
 @test "build: template prune does not wait for a build, and takes nothing away from one" {
