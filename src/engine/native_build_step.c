@@ -25,10 +25,7 @@
 #include "base/text.h"
 #include "engine/build_internal.h"
 
-enum { LOG_MAX = 4 << 20, HISTORY_MAX = 4096, GRACE_SECONDS = 2 };
-#define STEP_FILE "/dev/ward-step"
-#define APT_FILE  "/dev/ward-apt.conf"
-#define CA_FILE	  "/dev/ward-ca.pem"
+enum { HISTORY_MAX = 4096 };
 #define PROXY_URL "http://127.0.0.1:3128"
 
 void build_say(const struct build *b, const char *fmt, ...)
@@ -101,12 +98,13 @@ bool build_cached(struct build *b, struct build_stage *s, const struct buf *key,
 	build_key_add(&all, "ids", b->ids.mode == BOX_ID_SINGLE ? "one" : "all");
 	buf_add(&all, key->data, key->len);
 	sha256_hex(all.data, all.len, s->key);
-	if (b->q->no_cache ||
+	if (b->q->no_cache || b->uncached ||
 	    image_store_lock(&b->store, IMAGE_LOCK_CONTENT, false, true, &lock, NULL) < 0 ||
 	    image_cache_find(&b->store, s->key, &l, &created) < 0)
 		return false;
 	image_lease_layer(&b->store, &l);
-	build_say(b, "CACHED [%zu/%zu]", b->step, b->steps);
+	if (!b->quiet)
+		build_say(b, "CACHED [%zu/%zu]", b->step, b->steps);
 	append(s, &l, created, i);
 	return true;
 }
@@ -155,8 +153,12 @@ int build_step_begin(struct build *b, const struct build_stage *s, struct build_
 	struct build_step p = { .box = { .dirfd = -1 } };
 	auto_free char *name = NULL;
 	char id[33];
-	int r = find_layers(b, s, &p.layers, e);
+	int r = build_interrupted(b, e);
 
+	if (r == 0 && b->quiet)
+		build_say(b, "step %zu of %zu: %s", b->step, b->steps, b->title);
+	if (r == 0)
+		r = find_layers(b, s, &p.layers, e);
 	text_random_hex(id, 16);
 	name = xasprintf(IMAGE_BUILDS_DIR "/%s", id);
 	if (r == 0)
@@ -207,20 +209,21 @@ int build_step_commit(struct build *b, struct build_stage *s, struct build_step 
 	auto_strv if_filled = STRV_INIT;
 	auto_image_layer l = { 0 };
 	struct image_tree tree = IMAGE_TREE_INIT;
+	auto_free char *path = fs_join("upper", p->subdir ? p->subdir : "");
 	auto_close int upper = -1;
 	char created[32];
 	int r;
 
 	box_build_leavings(&leave_out, &if_filled);
-	upper = fs_open_beneath(p->box.dirfd, "upper", O_RDONLY | O_DIRECTORY, 0);
+	upper = fs_open_beneath(p->box.dirfd, path, O_RDONLY | O_DIRECTORY, 0);
 	if (upper < 0) {
 		errno = -upper;
 		return err_sys(e, "writable layer");
 	}
 	tree.fd = upper;
 	if (i->kind == DOCKERFILE_RUN) {
-		tree.leave_out = &leave_out;
-		tree.if_filled = &if_filled;
+		tree.leave_out = p->leave_out ? p->leave_out : &leave_out;
+		tree.if_filled = p->subdir ? NULL : &if_filled;
 	}
 	r = native_layer_pack(&b->store, &b->ids, &tree, 1, &l, e);
 	if (r < 0)
@@ -229,7 +232,8 @@ int build_step_commit(struct build *b, struct build_stage *s, struct build_step 
 			    "names that begin with .wh., which mean something else in an image");
 	build_tell_left_out(b, l.xattrs, "attributes of files");
 	text_rfc3339((int64_t)time(NULL), created);
-	r = image_cache_add(&b->store, s->key, &l, created, e);
+	if (!b->uncached)
+		r = image_cache_add(&b->store, s->key, &l, created, e);
 	if (r == 0)
 		append(s, &l, created, i);
 	return r;
@@ -287,10 +291,10 @@ static void interpreter(const char *script, struct strv *argv)
 	strv_take(argv, xstrndup(p, n));
 	if (len)
 		strv_take(argv, xstrndup(arg, len));
-	strv_add(argv, STEP_FILE);
+	strv_add(argv, BUILD_STEP_FILE);
 }
 
-/* What is executed; *ret_script: what is to be in STEP_FILE, or NULL. */
+/* What is executed; *ret_script: what is to be in BUILD_STEP_FILE, or NULL. */
 static void command(const struct build_stage *s, const struct dockerfile_instruction *i,
 		    struct strv *argv, const char **ret_script)
 {
@@ -338,188 +342,7 @@ static void environment(const struct build *b, const struct build_stage *s, stru
 			strv_env_set(env, proxy_variables[k], PROXY_URL);
 	}
 	if (b->ids.mode == BOX_ID_SINGLE && !strv_env_get(env, "APT_CONFIG"))
-		strv_env_set(env, "APT_CONFIG", APT_FILE);
-}
-
-static void add_file(struct box_config *c, const char *path, const char *content)
-{
-	c->files = xrealloc(c->files, c->nfiles + 1, sizeof(*c->files));
-	c->files[c->nfiles++] = (struct box_file){ .path = xstrdup(path),
-						   .content = xstrdup(content),
-						   .mode = 0755 };
-}
-
-static struct spec *spec_of(const struct build *b, const struct build_step *p)
-{
-	struct spec *s = spec_new();
-
-	s->id = xstrdup(p->box.id);
-	s->name = xstrdup("build");
-	s->agent = xstrdup("shell");
-	s->tmpl.ref = xstrdup("build"); /* its layers are the configuration's */
-	s->credentials = SPEC_CREDENTIALS_NONE;
-	s->network = b->q->network;
-	s->network_default = b->q->network_default;
-	strv_extend(&s->allow_hosts, b->q->allow_hosts);
-	strv_extend(&s->deny_hosts, b->q->deny_hosts);
-	/* A spec has one; a box that builds mounts none. */
-	s->workspaces = xcalloc(1, sizeof(*s->workspaces));
-	s->workspaces[0].path = xstrdup(p->box.dir);
-	s->nworkspaces = 1;
-	return s;
-}
-
-static int start_box(struct build *b, const struct build_step *p, const char *script,
-		     const struct buf *ca, struct err *e)
-{
-	struct box_config *c = box_config_new();
-	struct spec_rules_base rules = { 0 };
-	auto_free char *init = NULL;
-	auto_free char *proxy = NULL;
-	auto_free char *relay = NULL;
-	auto_close int lock = -1;
-	const struct spec_ports ports = { 0 }; /* none is published */
-	auto_proxies proxies = { 0 };
-	struct kit *k = NULL;
-	int r = kit_load("shell", b->c->paths.config, NULL, &k, e);
-
-	c->build = true;
-	c->ids = b->ids;
-	c->spec = spec_of(b, p);
-	c->dir = xstrdup(p->box.dir);
-	c->hostname = xstrdup("build");
-	c->home = xstrdup("/root");
-	c->proxy_port = NATIVE_PROXY_PORT;
-	strv_extend(&c->layers, &p->layers);
-	if (script)
-		add_file(c, STEP_FILE, script);
-	if (ca->len)
-		add_file(c, CA_FILE, buf_str(ca));
-	if (b->ids.mode == BOX_ID_SINGLE)
-		add_file(c, APT_FILE, "APT::Sandbox::User \"root\";\n");
-	if (r == 0)
-		r = spec_rules_base(c->spec, k, &rules, e);
-	if (r == 0)
-		r = native_helper("ward-init", &init, e);
-	if (r == 0)
-		r = engine_proxies(b->c, &proxies, e);
-	if (r == 0)
-		r = native_helper(proxies_need_tls(&proxies) ? "ward-proxy-tls" : "ward-proxy",
-				  &proxy, e);
-	if (r == 0)
-		r = native_helper("ward-ports", &relay, e);
-	if (r == 0)
-		r = state_lock(&p->box, &lock, e);
-	if (r == 0)
-		r = supervise_start(&(struct supervise_params){ .sandbox = &p->box,
-								.config = c,
-								.rules = &rules,
-								.config_dir = b->c->paths.config,
-								.name = c->spec->name,
-								.init_path = init,
-								.proxy_path = proxy,
-								.proxies = &proxies,
-								.ports_path = relay,
-								.ports = &ports,
-								.grace_seconds = GRACE_SECONDS },
-				    lock, e);
-	kit_free(k);
-	spec_rules_base_clear(&rules);
-	box_config_free(c);
-	return r;
-}
-
-/* What it wanted to reach and was not allowed to: each name once. */
-static void tell_denials(const struct build *b, const struct build_step *p)
-{
-	auto_buf text = BUF_INIT;
-	auto_strv told = STRV_INIT;
-
-	if (fs_read_at(p->box.dirfd, "log/network.jsonl", LOG_MAX, &text, NULL) < 0)
-		return;
-	for (const char *at = buf_str(&text); *at; at += strcspn(at, "\n"), at += *at == '\n') {
-		auto_json j = NULL;
-		const char *verdict, *host;
-		uint64_t port = 0;
-		auto_free char *line = NULL;
-
-		if (json_parse(at, strcspn(at, "\n"), &j, NULL) < 0 ||
-		    json_get_string(j, "verdict", &verdict) < 0 || strcmp(verdict, "deny") != 0 ||
-		    json_get_string(j, "host", &host) < 0)
-			continue;
-		(void)json_get_uint(j, "port", &port);
-		line = port ? xasprintf("%s:%u", host, (unsigned)port) : xstrdup(host);
-		if (strv_contains(&told, line))
-			continue;
-		strv_add(&told, line);
-		build_say(b, "the network policy refused %s (--allow-host %s)", line, host);
-	}
-}
-
-static int stop_box(const struct build_step *p, struct err *e)
-{
-	auto_close int conn = -1;
-	int r = control_connect(&p->box, &conn, e);
-
-	if (r == -ENOTCONN) {
-		*e = ERR_INIT;
-		return 0;
-	}
-	return r < 0 ? r : control_stop(conn, 0, false, e);
-}
-
-static int run_program(const struct build_step *p, struct spec_session *session, int *ret_code,
-		       struct err *e)
-{
-	const struct relay_options o = { .to_stderr = true, .detach_keys = "" };
-	struct relay_result result = { 0 };
-	auto_close int conn = -1;
-	uint32_t id;
-	int r = control_connect(&p->box, &conn, e);
-
-	if (r == 0)
-		r = control_start(conn, session, false, &id, e);
-	if (r == 0)
-		r = relay_run(conn, &o, &result, e);
-	if (r < 0)
-		return r;
-	json_unref(result.refused);
-	if (result.end == RELAY_HUNG_UP)
-		return err_set(e, ERR_CONFLICT, -EINTR, "it was interrupted");
-	if (result.end != RELAY_EXITED)
-		return err_set(e, ERR_CONFLICT, -EPIPE, "its box ended");
-	*ret_code = result.exit_code;
-	return 0;
-}
-
-static int run_in_box(struct build *b, const struct build_step *p, struct spec_session *session,
-		      const char *script, struct err *e)
-{
-	struct err why = ERR_INIT;
-	auto_buf ca = BUF_INIT;
-	int code = 0, stopped;
-	int r = native_ca_bundle(b->c, NULL, &p->layers, &ca, e);
-
-	if (r == 0)
-		r = start_box(b, p, script, &ca, e);
-	if (r < 0)
-		return r;
-	if (ca.len)
-		native_ca_set(CA_FILE, &session->env);
-	r = run_program(p, session, &code, e);
-	if (r < 0 || code != 0)
-		tell_denials(b, p);
-	stopped = stop_box(p, &why);
-	if (r < 0)
-		return r;
-	if (code > 128)
-		return err_set(e, ERR_INPUT, -ECANCELED, "the command exited with %d (signal %d)",
-			       code, code - 128);
-	if (code != 0)
-		return err_set(e, ERR_INPUT, -ECANCELED, "the command exited with %d", code);
-	if (stopped < 0)
-		*e = why;
-	return stopped;
+		strv_env_set(env, "APT_CONFIG", BUILD_APT_FILE);
 }
 
 int build_run(struct build *b, struct build_stage *s, const struct dockerfile_instruction *i,
@@ -551,7 +374,7 @@ int build_run(struct build *b, struct build_stage *s, const struct dockerfile_in
 	}
 	r = build_step_begin(b, s, &p, e);
 	if (r == 0)
-		r = run_in_box(b, &p, &session, script, e);
+		r = build_box_run(b, &p, script, &session, e);
 	if (r == 0)
 		r = build_step_commit(b, s, &p, i, e);
 	build_step_end(b, &p);

@@ -11,10 +11,9 @@
  * range of ids, with one id, as root), and it needs nothing of this machine but mmdebstrap and the
  * apt that it comes with.  A box reaches only where the packages come from.
  *
- * base and tools are a template of their own, which is used again on the same day for the same
- * sources.  The boxes are sandboxes with names of their own and an empty, read-only workspace; what
- * a kill leaves of them, `ward prune` removes as any other.  A template is recorded when all of it
- * is there.
+ * It is a build as that of a Dockerfile, with the same steps, cache and boxes; only the first step
+ * has a box of its own kind.  base and tools are a template of their own; they come from the cache
+ * on the same day for the same sources.  The agent is asked for each time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,15 +27,13 @@
 #include "base/mem.h"
 #include "base/tar.h"
 #include "base/text.h"
-#include "engine/engine_internal.h"
-#include "image/image.h"
+#include "engine/build_internal.h"
 #include "supervise/supervise.h"
 
-enum { WAIT_MS = 250, TAIL_BYTES = 8192, TAIL_LINES = 15, STOP_MS = 2000, NAME_BYTES = 4 };
 enum { DAY = 24 * 3600 };
 
-#define KEY_LABEL "ward.made-from"
 #define BASE_DIR  "ward-base"
+#define WORKSPACE "workspace"
 #define FILES_DIR "ward-files"
 
 /* --- what runs inside --------------------------------------------------------------------------
@@ -141,71 +138,21 @@ static const char agent_script[] =
 	"command -v \"$3\" >/dev/null || { echo \"$1 brings no program '$3'\" >&2; exit 1; }\n"
 	"rm -rf /tmp/npm /root/.npm\n";
 
-/* --- a step ------------------------------------------------------------------------------------
+/* --- the base system --------------------------------------------------------------------------
  */
 
 struct make {
-	struct engine_context *c;
+	struct build b;
+	struct build_stage image;
 	const struct engine_make *what;
-	struct image_store store;
-	struct box_ids ids;
-	char *workspace;
-	char *helper; /* ward-image */
-	char created[32];
 	int64_t day;
-	unsigned step, steps;
 };
 
-struct step {
-	const char *title;
-	const char *script;
-	const char *args[4];  /* as $1, ...; NULL ends */
-	const char *manifest; /* the image that it starts from; NULL: this machine */
-	const char *subdir;   /* what becomes the layer; NULL: what has changed */
-	bool files;	      /* the packages' files are put into FILES_DIR */
-};
-
-static void say(const struct make *m, const char *text)
+/* The next step, which is told when it is not in the cache. */
+static void next_step(struct make *m, const char *title)
 {
-	if (m->c->say)
-		m->c->say(m->c->say_arg, ENGINE_SAY_PROGRESS, text);
-}
-
-static int interrupted(const struct make *m, struct err *e)
-{
-	if (!m->what->interrupted || !m->what->interrupted())
-		return 0;
-	return err_set(e, ERR_CONFLICT, -EINTR, "interrupted");
-}
-
-static struct spec *step_spec(const struct make *m, const struct step *p, struct err *e)
-{
-	struct spec *s = spec_new();
-	char random[2 * NAME_BYTES + 1];
-	struct stat st;
-
-	text_random_hex(random, NAME_BYTES);
-	s->name = xasprintf("build-%s-%s", m->what->agent, random);
-	s->named = true;
-	s->agent = xstrdup("shell");
-	s->credentials = SPEC_CREDENTIALS_NONE;
-	s->agent_config = SPEC_AGENT_CONFIG_OFF;
-	s->network = POLICY_LOCKED;
-	strv_extend(&s->allow_hosts, &m->what->packages->allow);
-	s->tmpl.kind = p->manifest ? SPEC_TEMPLATE_IMAGE : SPEC_TEMPLATE_HOST;
-	s->tmpl.ref = xstrdup(p->manifest ? m->what->base : "host");
-	s->tmpl.digest = p->manifest ? xstrdup(p->manifest) : NULL;
-	if (stat(m->workspace, &st) < 0) {
-		err_sys(e, "%s", m->workspace);
-		spec_free(s);
-		return NULL;
-	}
-	s->workspaces = xcalloc(1, sizeof(*s->workspaces));
-	s->nworkspaces = 1;
-	s->workspaces[0] = (struct spec_workspace){
-		.path = xstrdup(m->workspace), .dev = st.st_dev, .ino = st.st_ino, .readonly = true
-	};
-	return s;
+	m->b.title = title;
+	m->b.step++;
 }
 
 /* The packages' files and sources.list, below /FILES_DIR/root. */
@@ -241,378 +188,212 @@ static int send_files(const struct make *m, const struct sandbox *box, struct er
 	return r < 0 ? r : control_copy_in(conn, "/", COPY_AS_ROOT, archive, e);
 }
 
-/* The last line of the output that begins with "I: ", once. */
-static void say_news(const struct make *m, const struct buf *tail, char **said)
+/* What a box needs with this machine's own programs: an empty workspace, read-only. */
+static int host_spec(const struct make *m, const struct build_step *p, struct spec **ret,
+		     struct err *e)
 {
-	const char *last = NULL;
-	auto_free char *line = NULL;
+	struct spec *s = build_box_spec(&m->b, p);
+	struct spec_workspace *w = &s->workspaces[0];
+	struct stat st;
+	int r = fs_mkdirs_at(p->box.dirfd, WORKSPACE, 0700, NULL, e);
 
-	for (const char *at = buf_str(tail); at; at = strchr(at, '\n')) {
-		at += *at == '\n';
-		if (text_starts(at, "I: ") && strchr(at, '\n') && !text_starts(at, "I: skipping") &&
-		    !text_starts(at, "I: using "))
-			last = at;
+	free(w->path);
+	w->path = fs_join(p->box.dir, WORKSPACE);
+	w->readonly = true;
+	if (r == 0 && stat(w->path, &st) < 0)
+		r = err_sys(e, "%s", w->path);
+	if (r < 0) {
+		spec_free(s);
+		return r;
 	}
-	if (!last)
-		return;
-	line = xstrndup(last + 3, strcspn(last + 3, "\n"));
-	if (*said && strcmp(*said, line) == 0)
-		return;
-	free(*said);
-	say(m, line);
-	*said = steal(&line);
+	w->dev = st.st_dev;
+	w->ino = st.st_ino;
+	s->agent_config = SPEC_AGENT_CONFIG_OFF;
+	s->tmpl.kind = SPEC_TEMPLATE_HOST;
+	*ret = s;
+	return 0;
 }
 
-static void show_tail(const struct make *m, const struct buf *tail)
+static int start_host_box(const struct make *m, const struct build_step *p, const struct spec *spec,
+			  struct err *e)
 {
-	const char *text = buf_str(tail);
-	const char *from = text + tail->len;
-	int lines = 0;
+	struct box_config *config = NULL;
+	struct kit *k = NULL;
+	int r = kit_load("shell", m->b.c->paths.config, NULL, &k, e);
 
-	while (from > text && lines < TAIL_LINES + 1) {
-		from--;
-		lines += *from == '\n';
-	}
-	for (from += from > text; *from && m->c->say; from += strspn(from, "\n")) {
-		auto_free char *line = xstrndup(from, strcspn(from, "\n"));
-
-		m->c->say(m->c->say_arg, ENGINE_SAY_OUTPUT, line);
-		from += strlen(line);
-	}
+	if (r == 0)
+		r = native_config(m->b.c, spec, k, p->box.dir, true, &config, e);
+	if (r == 0)
+		r = build_box_start(&m->b, p, config, e);
+	box_config_free(config);
+	kit_free(k);
+	return r;
 }
 
-static int wait_script(const struct make *m, int conn, struct err *e)
+static int run_base(struct make *m, const struct build_step *p, const struct strv *argv,
+		    struct err *e)
 {
-	auto_buf tail = BUF_INIT;
-	auto_free char *said = NULL;
-	int code = 0;
-	int r;
+	struct spec_session session = { .kind = SPEC_SESSION_EXEC };
+	struct spec *spec = NULL;
+	int r = host_spec(m, p, &spec, e);
 
-	do {
-		if (interrupted(m, e) < 0)
-			return -EINTR;
-		r = control_wait(conn, TAIL_BYTES, WAIT_MS, &tail, &code, e);
-		say_news(m, &tail, &said);
-	} while (r == -ETIMEDOUT);
-	if (r == 0 && code == 0)
-		return 0;
-	show_tail(m, &tail);
-	return r < 0 ? r : err_set(e, ERR_CONFLICT, -ECANCELED, "it ended with exit code %d", code);
-}
-
-static int run_script(const struct make *m, const struct step *p, const struct sandbox *box,
-		      const struct spec *spec, struct err *e)
-{
-	struct spec_session session = { .kind = SPEC_SESSION_SETUP };
-	auto_close int conn = -1;
-	uint32_t id;
-	int r;
-
-	strv_add(&session.argv, "sh");
-	strv_add(&session.argv, "-c");
-	strv_add(&session.argv, p->script);
-	strv_add(&session.argv, "sh");
-	for (size_t i = 0; i < ARRAY_SIZE(p->args) && p->args[i]; i++)
-		strv_add(&session.argv, p->args[i]);
+	if (r < 0)
+		return r;
+	strv_extend(&session.argv, argv);
 	strv_extend(&session.env, &m->what->packages->env);
 	strv_env_set(&session.env, "HOME", "/root");
 	session.user = xstrdup("0");
 	session.cwd = xstrdup("/");
-	r = native_session_env(m->c, spec, &session, e);
+	r = native_session_env(m->b.c, spec, &session, e);
 	if (r == 0)
-		r = control_connect(box, &conn, e);
+		r = start_host_box(m, p, spec, e);
 	if (r == 0)
-		r = control_start(conn, &session, false, &id, e);
+		r = send_files(m, &p->box, e);
+	if (r == 0)
+		r = build_box_program(&m->b, p, &session, e);
 	spec_session_clear(&session);
-	return r < 0 ? r : wait_script(m, conn, e);
-}
-
-/* What a box has of Ward's at every start, and what is of no use to others. */
-static const char *const left_out[] = {
-	"dev",
-	"home",
-	"proc",
-	"run",
-	"sys",
-	"tmp",
-	"etc/apt/apt.conf.d/90ward-proxy",
-	"etc/debian_chroot",
-	"etc/hostname",
-	"etc/hosts",
-	"etc/localtime",
-	"etc/profile.d/ward.sh",
-	"etc/resolv.conf",
-	"etc/sandbox-persistent.sh",
-	"etc/sudoers.d/ward",
-	"etc/timezone",
-};
-
-/* mmdebstrap copies them from where it runs. */
-static const char *const base_left_out[] = { "etc/hostname", "etc/resolv.conf" };
-
-static void add_list(struct strv *to, const char *const *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		strv_add(to, list[i]);
-}
-
-static int pack(const struct make *m, const struct step *p, const struct sandbox *box,
-		struct image_layer *ret, struct err *e)
-{
-	auto_free char *path = p->subdir ? fs_join("upper", p->subdir) : xstrdup("upper");
-	auto_close int fd = fs_open_beneath(box->dirfd, path, O_RDONLY | O_DIRECTORY, 0);
-	struct image_tree tree = IMAGE_TREE_INIT;
-	auto_strv leave_out = STRV_INIT;
-	auto_strv if_filled = STRV_INIT;
-
-	if (fd < 0)
-		return err_set(e, ERR_SYSTEM, fd, "its files: %s", strerror(-fd));
-	tree.fd = fd;
-	if (p->subdir)
-		add_list(&leave_out, base_left_out, ARRAY_SIZE(base_left_out));
-	else
-		add_list(&leave_out, left_out, ARRAY_SIZE(left_out));
-	tree.leave_out = &leave_out;
-	/* Directories that were made so that the workspace could be mounted. */
-	for (const char *end = m->workspace; end; end = *end ? strchrnul(end + 1, '/') : NULL)
-		if (end > m->workspace)
-			strv_addf(&if_filled, "%.*s", (int)(end - m->workspace - 1),
-				  m->workspace + 1);
-	if (!p->subdir)
-		tree.if_filled = &if_filled;
-	return native_layer_pack(&m->store, &m->ids, &tree, 1, ret, e);
-}
-
-/* In a sandbox of its own, which is gone afterwards. */
-static int run_step(struct make *m, const struct step *p, struct image_layer *ret, struct err *e)
-{
-	auto_free char *title = xasprintf("step %u of %u: %s", ++m->step, m->steps, p->title);
-	struct sandbox *box = NULL;
-	struct err ignored = ERR_INIT;
-	bool started = false;
-	struct spec *spec;
-	int r = interrupted(m, e);
-
-	if (r < 0)
-		return r;
-	say(m, title);
-	spec = step_spec(m, p, e);
-	if (!spec)
-		return e->code;
-	r = engine_native.create(m->c, spec, NULL, &box, e);
-	if (r == 0)
-		r = engine_native.start(m->c, box, &started, e);
-	if (r == 0 && p->files)
-		r = send_files(m, box, e);
-	if (r == 0)
-		r = run_script(m, p, box, spec, e);
-	if (r == 0)
-		r = engine_native.stop(m->c, box, STOP_MS, e);
-	if (r == 0)
-		r = pack(m, p, box, ret, e);
 	spec_free(spec);
-	if (box)
-		(void)engine_native.remove(m->c, box, true, &ignored);
-	sandbox_free(box);
-	return r < 0 ? err_prefix(e, "%s", p->title) : 0;
-}
-
-/* --- images ------------------------------------------------------------------------------------
- */
-
-static struct json *label(const char *key, const char *value)
-{
-	struct json *config = json_object();
-	struct json *labels = json_object();
-
-	json_set_string(labels, key, value);
-	json_set(config, "Labels", labels);
-	return config;
-}
-
-struct image {
-	const char *base; /* manifest or NULL */
-	const struct image_layer *layer;
-	const char *created_by;
-	struct json *config;   /* or NULL */
-	const char *reference; /* or NULL */
-};
-
-static int compose(const struct make *m, const struct image *i, struct image_record *ret,
-		   struct err *e)
-{
-	struct image_history h = { .created_by = xstrdup(i->created_by),
-				   .created = xstrdup(m->created) };
-	auto_close int lock = -1;
-	int r = image_store_lock(&m->store, IMAGE_LOCK_CONTENT, false, true, &lock, e);
-
-	if (r == 0)
-		r = image_compose(&m->store,
-				  &(struct image_composition){ .helper = m->helper,
-							       .base = i->base,
-							       .layers = i->layer,
-							       .nlayers = 1,
-							       .history = &h,
-							       .nhistory = 1,
-							       .created = m->created,
-							       .config = i->config },
-				  i->reference, ret, e);
-	if (r == 0)
-		image_lease_image(&m->store, ret->manifest);
-	free(h.created_by);
-	free(h.created);
 	return r;
 }
 
-/* What base and tools are made from; another one, another template. */
-static char *base_key(const struct make *m)
+/* Words of `sh -c SCRIPT sh ARG...`. */
+static void script_argv(struct strv *argv, const char *script, const char *const *args, size_t n)
+{
+	strv_add(argv, "sh");
+	strv_add(argv, "-c");
+	strv_add(argv, script);
+	strv_add(argv, "sh");
+	for (size_t i = 0; i < n; i++)
+		strv_add(argv, args[i]);
+}
+
+/* What the base system is made from: another one, another layer. */
+static void base_key(const struct make *m, const struct strv *argv, struct buf *key)
 {
 	const struct engine_packages *p = m->what->packages;
-	auto_buf all = BUF_INIT;
 
-	buf_printf(&all, "%s\n%s\n%s\n%lld\n", base_script, tools_script, p->sources,
-		   (long long)m->day);
+	for (size_t i = 0; i < argv->n; i++)
+		build_key_add(key, "base", argv->v[i]);
+	build_key_add(key, "sources", p->sources);
 	for (size_t i = 0; i < p->nfiles; i++) {
-		buf_printf(&all, "%s %zu\n", p->files[i].path, p->files[i].content.len);
-		buf_add(&all, p->files[i].content.data, p->files[i].content.len);
+		const struct buf *content = &p->files[i].content;
+		char digest[SHA256_HEX + 1];
+
+		sha256_hex(content->data, content->len, digest);
+		build_key_add(key, "path", p->files[i].path);
+		build_key_add(key, "content", digest);
 	}
-	return xasprintf("%s-%016llx", p->codename,
-			 (unsigned long long)text_fnv1a(all.data, all.len));
 }
 
-static bool is_made_from(const struct make *m, const struct image_record *rec, const char *key)
+static int make_base(struct make *m, struct err *e)
 {
-	auto_image_config config = { 0 };
-	const char *value;
+	const struct engine_packages *packages = m->what->packages;
+	auto_free char *seconds = xasprintf("%lld", (long long)m->day);
+	auto_free char *text = xasprintf("mmdebstrap %s", packages->codename);
+	const char *const args[] = { packages->codename,
+				     packages->apt_options ? packages->apt_options : "", seconds };
+	const struct dockerfile_instruction i = { .kind = DOCKERFILE_RUN, .text = text };
+	struct build_step p = { .box = { .dirfd = -1 } };
+	auto_strv argv = STRV_INIT;
+	auto_strv leave_out = STRV_INIT;
+	auto_buf key = BUF_INIT;
+	int r;
 
-	return image_store_read(&m->store, rec->manifest, NULL, &config, NULL) == 0 &&
-	       json_get_string(config.labels, KEY_LABEL, &value) == 0 && strcmp(value, key) == 0;
+	next_step(m, "the base system");
+	script_argv(&argv, base_script, args, ARRAY_SIZE(args));
+	base_key(m, &argv, &key);
+	if (build_cached(&m->b, &m->image, &key, &i))
+		return 0;
+	r = build_step_begin(&m->b, &m->image, &p, e);
+	if (r == 0)
+		r = run_base(m, &p, &argv, e);
+	/* mmdebstrap copies them from where it runs. */
+	strv_add(&leave_out, "etc/hostname");
+	strv_add(&leave_out, "etc/resolv.conf");
+	p.subdir = BASE_DIR;
+	p.leave_out = &leave_out;
+	if (r == 0)
+		r = build_step_commit(&m->b, &m->image, &p, &i, e);
+	build_step_end(&m->b, &p);
+	return r < 0 ? err_prefix(e, "%s", m->b.title) : 0;
 }
 
-/* Variables that every program of the template has. */
-static struct json *base_config(const struct make *m, const char *key)
+/* --- the other steps -------------------------------------------------------------------------- */
+
+/* text: for the history. */
+static int run_step(struct make *m, const char *title, char *text, const struct strv *argv,
+		    struct err *e)
 {
-	struct json *config = label(KEY_LABEL, key);
-	auto_strv env = STRV_INIT;
+	const struct dockerfile_instruction i = {
+		.kind = DOCKERFILE_RUN, .text = text, .exec = true, .words = *argv
+	};
+	int r;
 
-	strv_add(&env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	strv_add(&env, "LANG=C.UTF-8");
-	/* Node has certificates of its own and looks at no others unasked. */
-	if (m->what->packages->own_ca)
-		strv_add(&env, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt");
-	json_set_strv(config, "Env", &env);
-	return config;
+	next_step(m, title);
+	r = build_run(&m->b, &m->image, &i, e);
+	return r < 0 ? err_prefix(e, "%s", title) : 0;
 }
 
-static int make_base(struct make *m, const char *key, struct image_record *ret, struct err *e)
+/* Variables that every program of the template has, and those that just make it. */
+static void set_env(struct make *m)
 {
 	const struct engine_packages *p = m->what->packages;
-	const char *options = p->apt_options ? p->apt_options : "";
-	auto_free char *seconds = xasprintf("%lld", (long long)m->day);
-	auto_free char *by = xasprintf("mmdebstrap %s", p->codename);
-	auto_json config = base_config(m, key);
-	auto_image_record first = { 0 };
-	auto_image_layer base = { 0 }, tools = { 0 };
-	int r = run_step(m,
-			 &(struct step){ .title = "the base system",
-					 .script = base_script,
-					 .args = { p->codename, options, seconds },
-					 .subdir = BASE_DIR,
-					 .files = true },
-			 &base, e);
+	struct strv *env = &m->image.env;
 
-	if (r == 0)
-		r = compose(m,
-			    &(struct image){ .layer = &base, .created_by = by, .config = config },
-			    &first, e);
-	if (r == 0)
-		r = native_image_unpack(m->c, first.manifest, &m->ids, e);
-	if (r == 0)
-		r = run_step(m,
-			     &(struct step){ .title = "tools",
-					     .script = tools_script,
-					     .args = { options, p->registry ? p->registry : "" },
-					     .manifest = first.manifest },
-			     &tools, e);
-	if (r == 0)
-		r = compose(m,
-			    &(struct image){ .base = first.manifest,
-					     .layer = &tools,
-					     .created_by = "apt-get install; Node and npm",
-					     .reference = m->what->base },
-			    ret, e);
-	return r;
+	strv_add(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	strv_add(env, "LANG=C.UTF-8");
+	/* Node has certificates of its own and looks at no others unasked. */
+	if (p->own_ca)
+		strv_add(env, "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt");
+	strv_extend(&m->image.args, &p->env);
 }
 
-static int find_base(struct make *m, struct image_record *ret, struct err *e)
+static int add_tools(struct make *m, struct err *e)
 {
-	auto_free char *key = base_key(m);
-	auto_image_record rec = { 0 };
-	auto_close int lock = -1;
-	int r = image_store_lock(&m->store, IMAGE_LOCK_CONTENT, false, true, &lock, e);
+	const struct engine_packages *p = m->what->packages;
+	const char *const args[] = { p->apt_options ? p->apt_options : "",
+				     p->registry ? p->registry : "" };
+	auto_free char *text = xstrdup("apt-get install; Node and npm");
+	auto_strv argv = STRV_INIT;
 
-	if (r < 0)
-		return r;
-	r = m->what->anew ? -ENOENT : image_store_lookup(&m->store, m->what->base, &rec, NULL);
-
-	if (r == 0 && is_made_from(m, &rec, key)) {
-		image_lease_image(&m->store, rec.manifest);
-		m->steps = m->what->npm ? 1 : 0;
-		*ret = rec;
-		rec = (struct image_record){ 0 };
-		return 0;
-	}
-	fd_closep(&lock);
-	lock = -1;
-	m->steps = m->what->npm ? 3 : 2;
-	return make_base(m, key, ret, e);
+	script_argv(&argv, tools_script, args, ARRAY_SIZE(args));
+	return run_step(m, "tools", text, &argv, e);
 }
 
-/* The agent's layer on the base, or just the base under its name. */
-static int add_agent(struct make *m, const char *base, struct image_record *ret, struct err *e)
+/* The newest is asked for each time, and an older one is of no use. */
+static int add_agent(struct make *m, struct err *e)
 {
 	const struct engine_make *w = m->what;
 	auto_free char *package =
 		xasprintf("%s%s%s", w->npm, w->version ? "@" : "", w->version ? w->version : "");
-	auto_free char *by = xasprintf("npm install -g %s", package);
-	auto_image_layer layer = { 0 };
-	int r = run_step(m,
-			 &(struct step){ .title = package,
-					 .script = agent_script,
-					 .args = { package, w->npm, w->binary },
-					 .manifest = base },
-			 &layer, e);
+	auto_free char *text = xasprintf("npm install -g %s", package);
+	const char *const args[] = { package, w->npm, w->binary };
+	auto_strv argv = STRV_INIT;
 
-	return r < 0 ? r
-		     : compose(m,
-			       &(struct image){ .base = base,
-						.layer = &layer,
-						.created_by = by,
-						.reference = w->reference },
-			       ret, e);
+	m->b.uncached = true;
+	script_argv(&argv, agent_script, args, ARRAY_SIZE(args));
+	return run_step(m, package, text, &argv, e);
 }
 
 static int make_template(struct make *m, char **ret_digest, struct err *e)
 {
 	auto_image_record base = { 0 };
 	auto_image_record rec = { 0 };
-	int r = find_base(m, &base, e);
+	int r;
 
+	sha256_hex("packages", strlen("packages"), m->image.key);
+	r = make_base(m, e);
+	set_env(m);
 	if (r == 0)
-		r = native_image_unpack(m->c, base.manifest, &m->ids, e);
-	if (r < 0)
-		return r;
-	if (m->what->npm) {
-		r = add_agent(m, base.manifest, &rec, e);
-	} else {
-		rec = base;
-		base = (struct image_record){ 0 };
-		free(rec.reference);
-		rec.reference = xstrdup(m->what->reference);
-		r = image_store_tag(&m->store, &rec, e);
-	}
+		r = add_tools(m, e);
 	if (r == 0)
-		r = native_image_unpack(m->c, rec.manifest, &m->ids, e);
+		r = build_manifest(&m->b, &m->image, m->what->base, &base, e);
+	if (r == 0 && m->what->npm)
+		r = add_agent(m, e);
+	if (r == 0)
+		r = build_manifest(&m->b, &m->image, m->what->reference, &rec, e);
+	if (r == 0)
+		r = native_image_unpack(m->b.c, rec.manifest, &m->b.ids, e);
 	if (r == 0)
 		*ret_digest = steal(&rec.digest);
 	return r;
@@ -621,27 +402,25 @@ static int make_template(struct make *m, char **ret_digest, struct err *e)
 int engine_template_make(struct engine_context *c, const struct engine_make *what,
 			 char **ret_digest, struct err *e)
 {
-	struct make m = { .c = c, .what = what, .store = { .fd = -1 } };
-	struct image_lease lease = IMAGE_LEASE_INIT;
-	int r = image_store_open(c->paths.data, &m.store, e);
+	static const struct strv none = STRV_INIT;
+	const struct engine_build request = { .context = -1,
+					      .args = &none,
+					      .no_cache = what->anew,
+					      .network = POLICY_LOCKED,
+					      .allow_hosts = &what->packages->allow,
+					      .deny_hosts = &none };
+	struct make m = { .b = BUILD_INIT(c, &request),
+			  .what = what,
+			  .day = (int64_t)time(NULL) / DAY * DAY };
+	int r;
 
-	m.day = (int64_t)time(NULL) / DAY * DAY;
-	text_rfc3339((int64_t)time(NULL), m.created);
-	m.workspace = fs_join(c->paths.data, "build");
-	/* What no record leads to yet is not collected meanwhile. */
-	if (r == 0)
-		r = image_lease_begin(&m.store, &lease, e);
-	if (r == 0)
-		r = fs_mkdirs(m.workspace, 0700, e);
-	if (r == 0)
-		r = box_ids_detect(getuid(), getgid(), &m.ids, e);
-	if (r == 0)
-		r = native_helper("ward-image", &m.helper, e);
+	m.b.quiet = true;
+	m.b.interrupted = what->interrupted;
+	m.b.steps = what->npm ? 3 : 2;
+	r = build_open(&m.b, e);
 	if (r == 0)
 		r = make_template(&m, ret_digest, e);
-	free(m.workspace);
-	free(m.helper);
-	image_lease_end(&lease);
-	image_store_close(&m.store);
+	build_stage_clear(&m.image);
+	build_close(&m.b);
 	return r;
 }

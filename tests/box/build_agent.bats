@@ -25,12 +25,13 @@ teardown() {
 	agents_teardown
 }
 
-# No sandbox and no process of a step is left, and nothing that prune would free but what `$1` says.
+# No sandbox and no process of a step is left, and nothing that prune would free but records of the cache.
 assert_nothing_left() {
 	assert_equal "$(ward ls -q)" ""
 	assert_equal "$(ls "$XDG_DATA_HOME/ward/sandboxes")" ""
 	run ward template prune --dry-run
-	assert_output_has "0B would be freed"
+	assert_output_has "would be freed: 0 blobs, 0 unfinished downloads, 0 unpacked layers"
+	assert_equal "$(ls -A "$STORE/builds")" ""
 }
 
 # Begin to build in the background, until a step runs.
@@ -38,6 +39,8 @@ begin_build() { # AGENT
 	setsid "$WARD" template build --no-cache "$1" >"$TEST_DIR/build.out" 2>&1 </dev/null 3>&- &
 	BUILD_PID=$!
 	WAIT_SECONDS=60 wait_for grep -q 'extracting' "$TEST_DIR/build.out"
+	# No command sees the step's box.
+	assert_equal "$(ward ls -q)" ""
 }
 
 @test "claude's template is made of packages, and the agent in it installs what it needs" {
@@ -111,8 +114,7 @@ begin_build() { # AGENT
 	begin_build shell
 	kill -9 "$BUILD_PID"
 	wait "$BUILD_PID" || true
-	ward stop "$(ward ls -q)" >/dev/null
-	ward prune -f >/dev/null
+	wait_for bash -c '"$1" prune -f >/dev/null 2>&1; [ -z "$(ls -A "$2")" ]' - "$WARD" "$STORE/builds"
 	assert_nothing_left
 	assert_equal "$(ward template ls --json)" "$before"
 }
