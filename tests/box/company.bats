@@ -221,3 +221,22 @@ print(urllib.request.urlopen(\"https://allowed.test/\", context=c).read().decode
 	[ "$(direct 'curl -sS http://allowed.test/')" = 'this is allowed.test' ]
 	assert_asked 'GET http://allowed.test/ as me'
 }
+
+@test "template pull goes through the proxy too, over HTTP and SOCKS, and trusts the company's certificates" {
+	mkdir -p "$LAB/registry" "$LAB/home/.config/ward"
+	nsenter -t "$LAB_NET" -n -- python3 "$WARD_REPO/tests/lib/registry.py" serve "$LAB/registry" \
+		--address 203.0.113.40 --port 5000 --tls "$LAB/cert.pem" "$LAB/key.pem" </dev/null >/dev/null 2>&1 3>&- &
+	local server=$! way
+	wait_for test -s "$LAB/registry/port"
+	for way in "$PROXY" "socks5h://$LOGIN@proxy.company.test"; do
+		lab_forget
+		printf '%s\n' "proxy: $way" "ca: $LAB/home/project/ca.pem" >"$LAB/home/.config/ward/config.yaml"
+		run lab_ward template pull -q raw.test:5000/x/img:v1
+		rm "$LAB/home/.config/ward/config.yaml"
+		[ "$status" -eq 0 ] || { kill "$server" && fail "$way: $output"; }
+		lab_log proxy | grep -E '^(CONNECT|SOCKS) raw.test:5000 as me$'
+		lab_ward template rm raw.test:5000/x/img:v1
+	done
+	kill "$server"
+	assert_nobody_else
+}
