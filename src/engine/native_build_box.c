@@ -83,6 +83,7 @@ int build_box_start(const struct build *b, const struct build_step *p, const str
 	struct spec_rules_base rules = { 0 };
 	auto_free char *init = NULL;
 	auto_free char *proxy = NULL;
+	auto_proxies proxies = { 0 };
 	auto_free char *relay = NULL;
 	auto_close int lock = -1;
 	const struct spec_ports ports = { 0 }; /* none is published */
@@ -94,7 +95,10 @@ int build_box_start(const struct build *b, const struct build_step *p, const str
 	if (r == 0)
 		r = native_helper("ward-init", &init, e);
 	if (r == 0)
-		r = native_helper("ward-proxy", &proxy, e);
+		r = engine_proxies(b->c, &proxies, e);
+	if (r == 0)
+		r = native_helper(proxies_need_tls(&proxies) ? "ward-proxy-tls" : "ward-proxy",
+				  &proxy, e);
 	if (r == 0)
 		r = native_helper("ward-ports", &relay, e);
 	if (r == 0)
@@ -107,6 +111,7 @@ int build_box_start(const struct build *b, const struct build_step *p, const str
 								.name = c->spec->name,
 								.init_path = init,
 								.proxy_path = proxy,
+								.proxies = &proxies,
 								.ports_path = relay,
 								.ports = &ports,
 								.grace_seconds = GRACE_SECONDS },
