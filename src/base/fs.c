@@ -9,12 +9,14 @@
  */
 #include "base/fs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <time.h>
 
 #include "base/compat.h"
 #include "base/mem.h"
@@ -313,6 +315,33 @@ int fs_replace_at(int dirfd, const char *name, const void *bytes, size_t n, mode
 		return path_sys(e, "write", name);
 	}
 	return 0;
+}
+
+static bool is_temporary(const char *name)
+{
+	return text_starts(name, ".ward-") && strspn(name + 6, "0123456789abcdef") == 16 &&
+	       strcmp(name + 22, ".tmp") == 0;
+}
+
+void fs_clear_temporaries(int dirfd, int64_t seconds)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	int64_t now = (int64_t)time(NULL);
+	struct dirent *d;
+
+	if (!dir && fd >= 0)
+		close(fd);
+	while (dir && (d = readdir(dir))) {
+		struct stat st;
+
+		if (is_temporary(d->d_name) &&
+		    fstatat(dirfd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && now - st.st_mtime >= seconds)
+			(void)unlinkat(dirfd, d->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 /* Open the directory `name`, made first when it is missing; O_PATH fd or -errno. */

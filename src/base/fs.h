@@ -61,6 +61,8 @@ void fs_fill_stdio(void);
  */
 int fs_replace_at(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode, bool sync,
 		  struct err *e);
+/* Remove such files that were left behind that long ago: nobody is writing them any more. */
+void fs_clear_temporaries(int dirfd, int64_t seconds);
 
 /* Does somebody hold a lock of the whole file that excludes others (an open-file-description lock)?
  * It is asked about without being taken. */

@@ -17,7 +17,7 @@
 #include "base/text.h"
 #include "engine/engine_internal.h"
 
-enum { POLICY_BYTES_MAX = 1 << 20, MODE_DEFAULT = 0600 };
+enum { POLICY_BYTES_MAX = 1 << 20, MODE_DEFAULT = 0600, LEFT_SECONDS = 60 };
 
 static int lock_dir(const char *dir, int *ret_fd, struct err *e)
 {
@@ -64,6 +64,8 @@ static int replace(int dirfd, const char *name, const struct buf *text, struct e
 
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		mode = st.st_mode & 0777;
+	/* What commands left that were killed. */
+	fs_clear_temporaries(dirfd, LEFT_SECONDS);
 	return fs_replace_at(dirfd, name, text->data, text->len, mode, true, e);
 }
 

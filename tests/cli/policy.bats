@@ -268,6 +268,23 @@ allow b.example.com:8443 policy.yaml"
 	assert_equal "$(find "${FILE%/*}" -type f | wc -l)" 1
 }
 
+@test "what a killed command left behind goes with the next change, and nothing else" {
+	local dir="$XDG_CONFIG_HOME/ward" f
+	mkdir -p "$dir/.ward-00000000000000aa.tmp"
+	touch -d "2 minutes ago" "$dir/.ward-00000000000000aa.tmp"
+	for f in .ward-0123456789abcdef.tmp .ward-0123456789abcdeX.tmp .ward-0123456789abcdef.tmp.mine .ward-0123.tmp mine.tmp; do
+		echo x >"$dir/$f"
+		touch -d '2 minutes ago' "$dir/$f"
+	done
+	echo x >"$dir/.ward-fedcba9876543210.tmp" # somebody may be writing it
+	ward policy allow -q one.example.com
+	[ ! -e "$dir/.ward-0123456789abcdef.tmp" ]
+	for f in .ward-0123456789abcdeX.tmp .ward-0123456789abcdef.tmp.mine .ward-0123.tmp mine.tmp .ward-fedcba9876543210.tmp \
+		.ward-00000000000000aa.tmp; do
+		[ -e "$dir/$f" ] || fail "$f is gone"
+	done
+}
+
 @test "a command that is killed leaves the old file or the new one" {
 	local i pid
 	ward policy allow first.example.com
