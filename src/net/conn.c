@@ -83,10 +83,20 @@ struct conn *conn_new(struct proxy *p, int fd)
 	return c;
 }
 
+void conn_account(struct conn *c)
+{
+	size_t held = c->in.cap + c->head.cap + c->response.cap + c->to_up.pending.cap +
+		      c->to_client.pending.cap;
+
+	c->proxy->held += held - c->held;
+	c->held = held;
+}
+
 static void conn_free(struct conn *c)
 {
 	struct proxy *p = c->proxy;
 
+	p->held -= c->held;
 	dial_cancel(c->dial);
 	program_forget(c->ask);
 	loop_remove(p->loop, c->timer);
@@ -284,6 +294,23 @@ static void answer_denied(struct conn *c)
 	buf_free(&hint);
 }
 
+void conn_refuse_full(struct conn *c)
+{
+	static const char why[] = "too many bytes of other connections wait in the proxy";
+
+	if (c->original != NULL && c->state == CONN_FIRST) {
+		conn_reset(c, "error", why);
+		return;
+	}
+	if (!under_way(c)) {
+		conn_begin_request(c);
+		c->req = (struct forward){ 0 };
+	}
+	c->keep = false;
+	conn_record(c, "error", why);
+	answer(c, &(struct reply){ .status = 503, .error = "busy", .message = why, .rule = "" });
+}
+
 void conn_answer_failed(struct conn *c, int status, const char *reason)
 {
 	struct buf target = BUF_INIT;
@@ -390,6 +417,11 @@ static void read_head(struct conn *c)
 	if (c->in.len == 0)
 		conn_set_deadline(c, HEAD_MS);
 	buf_add(&c->in, p->scratch, (size_t)n);
+	conn_account(c);
+	if (p->held > PROXY_HELD_MAX) {
+		conn_refuse_full(c);
+		return;
+	}
 	/* A head ends with a line; looking at every byte again would be quadratic. */
 	if (memchr(p->scratch, '\n', (size_t)n) != NULL || c->in.len > HTTP1_HEAD_MAX)
 		conn_take_head(c);
@@ -440,6 +472,16 @@ static void begin_tunnel(struct conn *c)
 	conn_set_deadline(c, c->hello_pending && c->req.port == 443 ? CONN_HELLO_MS : 0);
 }
 
+/* All that the rules look at again; a head may be long, and an exchange too. */
+static void keep_first_line(struct buf *head)
+{
+	struct buf line = BUF_INIT;
+
+	buf_add(&line, head->data, strcspn(head->data, "\r\n"));
+	buf_free(head);
+	*head = line;
+}
+
 static void begin_exchange(struct conn *c)
 {
 	c->state = CONN_EXCHANGE;
@@ -454,6 +496,7 @@ static void begin_exchange(struct conn *c)
 	} else {
 		flow_put(&c->to_up, c->head.data, c->head.len);
 	}
+	keep_first_line(&c->head);
 }
 
 static int outcome_status(enum dial_outcome outcome)

@@ -475,6 +475,7 @@ struct conn {
 				  the answer before it sees a reset */
 	} state;
 	struct end client, up;
+	size_t held;   /* bytes of the buffers below, as counted last */
 	struct buf in; /* read from the client, not yet used */
 	struct flow to_up, to_client;
 	struct dial *dial;
@@ -519,6 +520,10 @@ void conn_set_deadline(struct conn *c, uint64_t ms); /* from now; 0: none */
 void conn_record(struct conn *c, const char *verdict, const char *reason);
 void conn_answer_bad(struct conn *c, int status, const char *message);
 void conn_answer_failed(struct conn *c, int status, const char *reason);
+/* Count what its buffers take, after anything was added to them. */
+void conn_account(struct conn *c);
+/* End it because there is no memory for what it has sent. */
+void conn_refuse_full(struct conn *c);
 /* Before a refusal: true when its program is not known yet; `then` follows when it is. */
 bool conn_wait(struct conn *c, void (*then)(struct conn *c));
 /* The exchange is over: the next request, or the end. */
@@ -577,6 +582,15 @@ void conn_refuse_tunnel(struct conn *c, const char *reason);
 /* --- proxy.c --------------------------------------------------------------------------------- */
 
 enum { PROXY_CONNS_MAX = 4096, PROXY_PENDING_MAX = 64, PROXY_LISTENERS_MAX = 8 };
+/*
+ * Bytes of the buffers of all connections.  Beyond SOFT only SMALL bytes are read at a time, which
+ * bounds what slow connections can hold; beyond MAX heads of requests and responses are refused.
+ */
+enum {
+	PROXY_HELD_SOFT = 32 << 20,
+	PROXY_HELD_MAX = 64 << 20,
+	PROXY_READ_SMALL = 2048,
+};
 struct proxy {
 	struct loop *loop;
 	int wire;
@@ -604,6 +618,7 @@ struct proxy {
 	struct loop_source *accept_timer;
 	struct conn *conns;
 	size_t nconns;
+	size_t held; /* by their buffers */
 	struct notices *notices;
 	char scratch[FLOW_CHUNK]; /* for reads; empty between events */
 };

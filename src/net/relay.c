@@ -199,10 +199,16 @@ static bool client_ended(struct conn *c)
 	return true;
 }
 
+/* How much to read: as much as may have to be kept, if the other side does not take it. */
+static size_t read_size(const struct proxy *p)
+{
+	return p->held < PROXY_HELD_SOFT ? sizeof(p->scratch) : PROXY_READ_SMALL;
+}
+
 bool conn_read_client(struct conn *c)
 {
 	struct proxy *p = c->proxy;
-	size_t want = sizeof(p->scratch);
+	size_t want = read_size(p);
 	bool spliced;
 	int error;
 	ssize_t n;
@@ -288,6 +294,11 @@ static bool take_response_head(struct conn *c, const struct http1_head *h)
 static bool feed_response_head(struct conn *c, const char *bytes, size_t n)
 {
 	buf_add(&c->response, bytes, n);
+	conn_account(c);
+	if (c->proxy->held > PROXY_HELD_MAX) {
+		conn_refuse_full(c);
+		return false;
+	}
 	while (!c->got_head && c->response.len > 0) {
 		struct http1_head head;
 		struct err e = ERR_INIT;
@@ -361,7 +372,7 @@ bool conn_read_up(struct conn *c)
 	for (int i = 0; i < PUMP_ROUNDS && c->up.fd >= 0 && flow_wants(&c->to_client); i++) {
 		bool spliced;
 		int error;
-		ssize_t n = read_some(c, &c->to_client, c->up.fd, c->client.fd, sizeof(p->scratch),
+		ssize_t n = read_some(c, &c->to_client, c->up.fd, c->client.fd, read_size(p),
 				      &spliced, &error);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -424,6 +435,7 @@ static void update_wants(struct conn *c)
 {
 	uint32_t client = 0, up = 0;
 
+	conn_account(c);
 	if (flow_wants(&c->to_up))
 		client |= EPOLLIN;
 	if (flow_pending(&c->to_client))

@@ -160,5 +160,9 @@ void transparent_read(struct conn *c)
 	if (c->in.len == 0)
 		conn_set_deadline(c, CONN_HELLO_MS);
 	buf_add(&c->in, p->scratch, (size_t)n);
-	look(c);
+	conn_account(c);
+	if (p->held > PROXY_HELD_MAX)
+		conn_refuse_full(c);
+	else
+		look(c);
 }

@@ -1360,6 +1360,61 @@ class ProxyTest(unittest.TestCase):
         self.assertEqual(self.get(proxy, "http://allowed.test/")[0], 200)
         self.assertLess(cpu() - used, 50)
 
+    def memory(self, proxy, key):
+        with open(f"/proc/{proxy.pid}/status") as f:
+            return int(re.search(rf"{key}:\s+(\d+) kB", f.read()).group(1)) >> 10
+
+    def slow_client(self, proxy, request):
+        s = socket.socket()
+        self.cleanup.append(s.close)
+        s.settimeout(WAIT)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", proxy.port))
+        s.sendall(request)
+        return s
+
+    def test_slow_readers_are_bounded(self):
+        """What a thousand connections do not read is not kept for each as for one, and all of it
+        comes when they read."""
+        size = 3 << 20
+        body = bytes(size)
+
+        def handler(conn, log):
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            read_head(conn, log)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            conn.sendall(body)
+            conn.recv(1)  # the kernel drops what is left of a closed socket that nobody reads
+
+        self.origin(handler, port=80)
+        proxy = self.proxy("allow allowed.test", f"allow {PUBLIC}:80")
+        request = b"GET http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n"
+        slow = [self.slow_client(proxy, request) for _ in range(1600)]
+        for s in slow:
+            s.recv(1, socket.MSG_PEEK)
+        # Others are served meanwhile.
+        self.assertEqual(self.get(proxy, "http://denied.test/")[0], 403)
+        self.assertLess(self.memory(proxy, "VmHWM"), 46)
+        for s in slow[:3]:
+            self.assertEqual(read_response(s)[2], body)
+
+    def test_heads_that_never_end_are_bounded(self):
+        """Beyond the limit requests are refused, and the record says why."""
+        _, proxy = self.web()
+        denied = b"GET http://denied.test/ HTTP/1.1\r\nHost: denied.test\r\n\r\n"
+        for _ in range(1100):
+            s = self.client(proxy)
+            s.sendall(denied)
+            if read_response(s)[0] == 503:
+                break
+            s.sendall(b"GET http://allowed.test/ HTTP/1.1\r\nX: " + b"y" * 65300)
+        proxy.wait_record(lambda r: r["verdict"] == "error" and "too many bytes" in r["reason"])
+        self.assertLess(self.memory(proxy, "VmHWM"), 100)
+        # It recovers.
+        while self.cleanup[-1].__self__.__class__ is socket.socket:
+            self.cleanup.pop()()
+        self.wait_status(proxy, "http://allowed.test/", 200)
+
     def test_huge_head(self):
         _, proxy = self.web()
         s = self.client(proxy)
