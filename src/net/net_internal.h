@@ -60,8 +60,8 @@ enum {
 	DNS_TYPE_A = 1,
 	DNS_TYPE_AAAA = 28,
 	DNS_RCODE_NXDOMAIN = 3,
-	DNS_NAME_MAX = 256,
-	DNS_QUERY_MAX = 12 + DNS_NAME_MAX + 4 + 11,
+	DNS_NAME_MAX = 254, /* as text, with its end; 255 in a message */
+	DNS_QUERY_MAX = 12 + DNS_NAME_MAX + 1 + 4 + 11,
 	DNS_ADDRESSES_MAX = 16,
 };
 struct dns_address {
@@ -101,7 +101,7 @@ enum {
 	DNS_RCODE_NOTIMP = 4,
 	DNS_RCODE_REFUSED = 5,
 	DNS_RCODE_BADVERS = 16,
-	DNS_QUESTION_MAX = DNS_NAME_MAX + 4,
+	DNS_QUESTION_MAX = DNS_NAME_MAX + 1 + 4,
 	DNS_WHY_MAX = 100,
 	DNS_REPLY_MAX = 512,
 };

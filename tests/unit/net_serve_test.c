@@ -67,6 +67,24 @@ static void questions(void **state)
 	assert_false(r.edns);
 }
 
+/* The longest name takes 255 bytes of a message; one more is refused, not written past the end. */
+static void long_names(void **state)
+{
+	char name[300];
+	struct query q;
+	struct dns_question r;
+
+	(void)state;
+	memset(name, 'a', sizeof(name));
+	name[63] = name[127] = name[191] = '.';
+	for (size_t n = 253; n <= 255; n++) {
+		name[n] = '\0';
+		q = query(name, DNS_TYPE_A, NULL, 0);
+		assert_int_equal(dns_question_parse(q.bytes, q.n, &r), n == 253 ? 0 : -EBADMSG);
+		name[n] = 'a';
+	}
+}
+
 static void bad_questions(void **state)
 {
 	struct query q = query("a.test", DNS_TYPE_A, NULL, 0);
