@@ -58,7 +58,7 @@ readme_lines() {
 	check
 	kill "$company"
 	[ "$ran" -ge 10 ]
-	grep -qx 'GET http://deb.debian.org/' "$TEST_DIR/company.log"
+	grep -qx 'GET http://github.com/' "$TEST_DIR/company.log"
 }
 
 @test "the README's two commands are targets of the Makefile" {

@@ -280,10 +280,11 @@ static void names_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(questions),  cmocka_unit_test(bad_questions),
-		cmocka_unit_test(replies),    cmocka_unit_test(sizes),
-		cmocka_unit_test(reverse),    cmocka_unit_test(names),
-		cmocka_unit_test(names_full), cmocka_unit_test(names_reclaimed),
+		cmocka_unit_test(questions),	   cmocka_unit_test(bad_questions),
+		cmocka_unit_test(long_names),	   cmocka_unit_test(replies),
+		cmocka_unit_test(sizes),	   cmocka_unit_test(reverse),
+		cmocka_unit_test(names),	   cmocka_unit_test(names_full),
+		cmocka_unit_test(names_reclaimed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
