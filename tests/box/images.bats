@@ -98,8 +98,8 @@ assert_store_whole() {
 # What Ward itself writes into a box, mounts over it, or fills in; of a directory ("-") only the time.
 OWN=(dev proc sys run tmp home etc/apt/apt.conf.d/90ward-proxy etc/apt/apt.conf.d/90ward-sandbox etc/bash.bashrc
 	etc/debian_chroot etc/group etc/hostname etc/hosts etc/localtime etc/passwd etc/profile.d/ward.sh etc/resolv.conf
-	etc/sandbox-persistent.sh etc/shadow etc/sudoers.d/ward -. -etc -etc/apt/apt.conf.d -etc/profile.d
-	-etc/sudoers.d -var/tmp)
+	etc/sandbox-persistent.sh etc/shadow etc/sudoers.d -. -etc -etc/apt/apt.conf.d -etc/profile.d
+	-var/tmp)
 
 # umoci_tree LAYOUT ARG...: what umoci unpacks, listed by tree.py.
 umoci_tree() {
