@@ -10,6 +10,7 @@ with " as USER" behind it when there was a login.
 """
 
 import base64
+import encodings.idna  # noqa: F401 - for names in getaddrinfo; the lab may not see its file later
 import select
 import socket
 import ssl
