@@ -76,7 +76,8 @@ assert_store_whole() {
 	grep -x MINE=user out
 	grep -x HOME=/home/agent out
 	grep -x HTTP_PROXY=http://127.0.0.1:3128 out
-	grep -x PATH=/home/agent/.local/bin:/run/ward/bin:/opt/image:/usr/bin:/bin out
+	# The image's own come first; the usual ones that it lacks behind them, so that a shell is always found.
+	grep -x PATH=/home/agent/.local/bin:/run/ward/bin:/opt/image:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin out
 	refute grep HOST_SECRET out
 	one_id || assert_equal "$(sed -n 1p out)" agent
 	# The control: a variable that is given by name does come in.
