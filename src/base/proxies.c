@@ -179,6 +179,7 @@ static int read_line(const char *line, struct proxies *p, struct err *e)
 int proxies_read(const char *text, size_t n, struct proxies *ret, struct err *e)
 {
 	auto_free char *copy = xstrndup(text, n);
+	const size_t size = strlen(copy); /* before it is cut into lines */
 	auto_proxies p = { 0 };
 	int r = 0;
 
@@ -188,7 +189,7 @@ int proxies_read(const char *text, size_t n, struct proxies *ret, struct err *e)
 			*end++ = '\0';
 		r = read_line(line, &p, e);
 	}
-	explicit_bzero(copy, strlen(copy));
+	explicit_bzero(copy, size);
 	if (r < 0)
 		return err_prefix(e, "proxies");
 	*ret = p;
